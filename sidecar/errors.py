@@ -9,6 +9,7 @@ Doesn't belong here: what a person is told (replies.py).
     ├── StoreFull           the bound of a table is reached
     ├── TooManyRequests     a limit; `retry_after` in seconds
     ├── BadRequest          a form or query we can't read
+    ├── RequestTooLarge     a body or header over the limit
     ├── CrossSiteRequest    a POST that another site sent
     ├── SignInExpired       `state` unknown, expired or used already
     ├── OtherBrowser        the callback came to a browser that didn't start the sign-in
@@ -58,6 +59,10 @@ class TooManyRequests(SidecarError):
 
 class BadRequest(SidecarError):
     code = "bad_request"
+
+
+class RequestTooLarge(SidecarError):
+    code = "request_too_large"
 
 
 class CrossSiteRequest(SidecarError):

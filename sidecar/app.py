@@ -1,0 +1,285 @@
+"""The composition root: opens the resources, wires the parts, serves, shuts down.
+
+Owns: which part gets which, in one place, and the process's life. Nothing else makes a Store, a Feed or a Fetcher.
+Doesn't belong here: behaviour.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from sidecar import __version__, config, logs
+from sidecar.atproto.fetch import Fetcher
+from sidecar.atproto.identity import Directory
+from sidecar.atproto.oauth import Client, OAuthClient, load_keys, loopback_client
+from sidecar.atproto.syntax import Did
+from sidecar.callback import Callback
+from sidecar.check import Check
+from sidecar.destinations import Destinations
+from sidecar.errors import StoreUnavailable
+from sidecar.feed import Feed
+from sidecar.gate import Gate
+from sidecar.login import Login
+from sidecar.logout import Logout
+from sidecar.metadata import Metadata
+from sidecar.pages import Pages
+from sidecar.pending import PendingSignIns
+from sidecar.policy import Policy
+from sidecar.profile import Profile
+from sidecar.reverify import Reverifier
+from sidecar.sessions import Sessions
+from sidecar.settings import Settings
+from sidecar.store import Store
+from sidecar.store.memory import MemoryStore
+from sidecar.store.sqlite import SqliteStore
+from sidecar.tally import Tally
+from sidecar.visitors import Visitors
+
+log = logging.getLogger("sidecar")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_PRUNE_EVERY = 300.0  # seconds
+
+
+def create() -> "Sidecar":
+    """The app as uvicorn's workers make it: configuration from the file named in `SIDECAR_CONFIG`, and the environment."""
+    path = os.environ.get("SIDECAR_CONFIG")
+    settings = config.load(Path(path) if path else None, os.environ)
+    logs.configure(settings.log)
+    return Sidecar(settings)
+
+
+class Sidecar:
+    """The ASGI app. `store`, `transport` and `now` are for tests: an own store, an own network, an own clock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.now = now
+        self.store = store or _store(settings, now)
+        self.fetcher = _fetcher(settings, transport)
+        self.directory = _directory(settings, self.fetcher)
+        self.feed = Feed(self.store, max_stale=settings.session.revocation_max_stale, now=now)
+        self.tally = Tally(log)
+        self.reverifier = Reverifier(
+            self.store,
+            self.feed,
+            self._verified_handle,
+            max_age=settings.identity.handle_max_age,
+            retention=settings.session.absolute,
+            now=now,
+        )
+        self.sessions = Sessions(settings)
+        self._gate = self._wire()
+        self._life = AsyncExitStack()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._gate(scope, receive, send)
+
+    def _wire(self) -> Gate:
+        settings, now, store, feed, sessions = self.settings, self.now, self.store, self.feed, self.sessions
+        policy = Policy(settings.apps, settings.groups, scheme=settings.scheme)
+        pages = Pages(settings)
+        destinations = Destinations(settings, policy)
+        visitors = Visitors(sessions, store, now)
+        client = _client(settings)
+        development = settings.identity.development_servers
+        oauth = OAuthClient(client, self.directory, self.fetcher, development=development, now=now)
+        pending = PendingSignIns(store, settings.session.cookie_secrets, secure=not settings.loopback, now=now)
+        check = Check(
+            settings,
+            policy=policy,
+            sessions=sessions,
+            feed=feed,
+            pages=pages,
+            tally=self.tally,
+            seen=self.reverifier.seen,
+            now=now,
+        )
+        login = Login(
+            settings,
+            client=oauth,
+            pending=pending,
+            visitors=visitors,
+            destinations=destinations,
+            pages=pages,
+            now=now,
+        )
+        callback = Callback(
+            settings,
+            client=oauth,
+            pending=pending,
+            sessions=sessions,
+            store=store,
+            feed=feed,
+            visitors=visitors,
+            destinations=destinations,
+            pages=pages,
+            now=now,
+        )
+        logout = Logout(settings, sessions=sessions, store=store, feed=feed, pages=pages, now=now)
+        profile = Profile(
+            settings,
+            directory=self.directory,
+            fetcher=self.fetcher,
+            feed=feed,
+            visitors=visitors,
+            destinations=destinations,
+            pages=pages,
+            now=now,
+        )
+        metadata = Metadata(client, store=store, feed=feed, now=now)
+        routes = _routes(settings, login, callback, logout, profile, metadata)
+        return Gate(settings, check=check, routes=routes, pages=pages, destinations=destinations)
+
+    async def _verified_handle(self, did: str) -> str | None:
+        return await self.directory.verified_handle(Did(did))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except Exception as error:
+            log.exception("start failed", extra={"event": "start_failed"})
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> None:
+        """Open the store, learn what it knows, start what runs beside the requests."""
+        life = self._life
+        life.push_async_callback(self.fetcher.aclose)
+        life.push_async_callback(self.store.close)
+        with suppress(StoreUnavailable):  # the feed keeps trying; until then checks answer 503
+            await self.store.open()
+        for part in (self.feed, self.reverifier, self.tally):
+            await part.start()
+            life.push_async_callback(part.stop)
+        pruning = asyncio.create_task(self._prune())
+        life.push_async_callback(_cancelled, pruning)
+        self._announce()
+
+    async def stop(self) -> None:
+        """The reverse of `start`."""
+        await self._life.aclose()
+
+    async def _prune(self) -> None:
+        while True:
+            await asyncio.sleep(_PRUNE_EVERY)
+            try:
+                await self.store.prune()
+            except StoreUnavailable as error:
+                log.warning("pruning failed", extra={"event": "prune_failed", "reason": str(error)})
+
+    def _announce(self) -> None:
+        details = {"event": "started", "version": __version__, "public_url": self.settings.public_url}
+        log.info("started", extra=details)
+        if self.settings.identity.development_servers:
+            log.warning(
+                "development_servers is on: servers on loopback are trusted over http. Never use this in production.",
+                extra={"event": "development_servers"},
+            )
+
+
+def _routes(
+    settings: Settings, login: Login, callback: Callback, logout: Logout, profile: Profile, metadata: Metadata
+) -> Router:
+    prefix = settings.prefix
+    routes = [
+        Route(prefix, RedirectResponse(settings.base_url + "/")),
+        Route(prefix + "/", profile.show),
+        Route(prefix + "/login", _page_and_form(login.show, login.start), methods=["GET", "POST"]),
+        Route(prefix + "/callback", callback.finish),
+        Route(prefix + "/logout", _page_and_form(logout.show, logout.sign_out), methods=["GET", "POST"]),
+        Route(prefix + "/client-metadata.json", metadata.client_metadata),
+        Route(prefix + "/jwks.json", metadata.jwks),
+        Route(prefix + "/healthz", metadata.healthz),
+        Route(prefix + "/readyz", metadata.readyz),
+    ]
+    return Router(routes, redirect_slashes=False)  # its redirects would be built from Host
+
+
+def _page_and_form(show: Endpoint, send: Endpoint) -> Endpoint:
+    """One route for both, so that a 405 names every method."""
+
+    async def endpoint(request: Request) -> Response:
+        return await (send if request.method == "POST" else show)(request)
+
+    return endpoint
+
+
+def _client(settings: Settings) -> Client:
+    redirect_uri = settings.base_url + "/callback"
+    if settings.loopback:
+        return loopback_client(redirect_uri)
+    return Client(
+        client_id=settings.base_url + "/client-metadata.json",
+        redirect_uri=redirect_uri,
+        name=settings.client.name or settings.public_host,
+        client_uri=settings.public_url,
+        jwks_uri=settings.base_url + "/jwks.json" if settings.client.jwks == "uri" else None,
+        logo_uri=settings.client.logo_uri,
+        tos_uri=settings.client.tos_uri,
+        policy_uri=settings.client.policy_uri,
+        keys=load_keys(settings.client.keys_file),
+    )
+
+
+def _fetcher(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> Fetcher:
+    identity = settings.identity
+    return Fetcher(
+        user_agent=f"atproto-sidecar/{__version__} (+{settings.base_url}/)",
+        deadline=identity.fetch_timeout,
+        operator_origins=frozenset(url for url in (identity.plc_url, identity.handle_resolver) if url),
+        development=identity.development_servers,
+        transport=transport,
+    )
+
+
+def _directory(settings: Settings, fetcher: Fetcher) -> Directory:
+    identity = settings.identity
+    return Directory(
+        fetcher,
+        plc_url=identity.plc_url,
+        handle_resolver=identity.handle_resolver or None,
+        nameservers=identity.nameservers,
+        ttl=identity.cache_ttl,
+        size=identity.cache_size,
+        development=identity.development_servers,
+    )
+
+
+def _store(settings: Settings, now: Callable[[], float]) -> Store:
+    bound = settings.limits.pending_sign_ins
+    if settings.store.kind == "memory":
+        return MemoryStore(now=now, max_records=bound)
+    return SqliteStore(settings.store.path, now=now, max_records=bound)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

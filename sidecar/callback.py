@@ -1,0 +1,153 @@
+"""What comes back from the authorization server, and the session that follows.
+
+Owns: `GET /callback`: browser binding, single use, the new session, forgetting the tokens.
+Doesn't belong here: the protocol's own checks (atproto.oauth), the form (login.py).
+"""
+
+import logging
+from collections.abc import Callable
+from urllib.parse import parse_qsl
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sidecar.atproto.errors import AtprotoError, InvalidCallback
+from sidecar.atproto.oauth import OAuthClient, SignedIn
+from sidecar.destinations import Destinations
+from sidecar.errors import DuplicateCookies, OtherBrowser, SidecarError, SignInExpired
+from sidecar.feed import Feed
+from sidecar.pages import Pages
+from sidecar.pending import Attempt, PendingSignIns
+from sidecar.replies import explain
+from sidecar.responses import page, see_other
+from sidecar.sessions import Session, Sessions, cookie_name, set_cookie
+from sidecar.settings import Settings
+from sidecar.store import Store
+from sidecar.visitors import Visitors
+
+log = logging.getLogger("sidecar")
+
+_MAX_PARAMS = 16
+
+
+class Callback:
+    """Finishes sign-ins under one configuration."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        client: OAuthClient,
+        pending: PendingSignIns,
+        sessions: Sessions,
+        store: Store,
+        feed: Feed,
+        visitors: Visitors,
+        destinations: Destinations,
+        pages: Pages,
+        now: Callable[[], float],
+    ) -> None:
+        self._retention = settings.session.absolute
+        self._signed_out = cookie_name("sidecar_signed_out", secure=not settings.loopback)
+        self._secure = not settings.loopback
+        self._client = client
+        self._pending = pending
+        self._sessions = sessions
+        self._store = store
+        self._feed = feed
+        self._visitors = visitors
+        self._destinations = destinations
+        self._pages = pages
+        self._now = now
+
+    async def finish(self, request: Request) -> Response:
+        """`GET /callback`: signed in and on to the page asked for, or a page that says what went wrong."""
+        attempt: Attempt | None = None
+        try:
+            params = _params(request)
+            state = _state(params)
+            attempt = await self._take(request, state)
+            if attempt is None:
+                return await self._redelivered(request)
+            signed_in = await self._client.finish(attempt.sign_in, params)
+            return await self._welcome(request, attempt, signed_in)
+        except (AtprotoError, SidecarError) as error:
+            return self._failed(error, attempt)
+
+    async def _take(self, request: Request, state: str) -> Attempt | None:
+        """The attempt this browser started; None where it is expired or used. Raises OtherBrowser."""
+        binding = request.cookies.get(self._pending.cookie_name(state))
+        if binding is None:
+            if await self._session(request) is not None:
+                return None
+            raise OtherBrowser("the callback came without the cookie that binds the sign-in to its browser")
+        return await self._pending.take(state, binding)
+
+    async def _redelivered(self, request: Request) -> Response:
+        """A callback again (back button, reopened tab): on, where a session is alive; else start again."""
+        if await self._session(request) is None:
+            raise SignInExpired("no sign-in under way for this state")
+        return see_other(self._destinations.address(""))
+
+    async def _session(self, request: Request) -> Session | None:
+        try:
+            return await self._visitors.session(request)
+        except DuplicateCookies:
+            return None
+
+    async def _welcome(self, request: Request, attempt: Attempt, signed_in: SignedIn) -> Response:
+        try:
+            session = await self._begin(request, signed_in)
+        except BaseException:
+            await self._client.revoke(signed_in.grant)
+            raise
+        host = self._destinations.host(attempt.return_to)
+        log.info("signed in", extra={"event": "signed_in", "did": session.did, "handle": session.handle, "host": host})
+        return see_other(
+            self._destinations.address(attempt.return_to),
+            cookies=[
+                self._sessions.cookie(session, self._now()),
+                self._pending.deletion(self._pending.cookie_name(attempt.sign_in.state)),
+                set_cookie(self._signed_out, "", max_age=0, secure=self._secure),
+            ],
+            background=BackgroundTask(self._client.revoke, signed_in.grant),
+        )
+
+    async def _begin(self, request: Request, signed_in: SignedIn) -> Session:
+        """A new session for who was just proved, in place of the one this browser had."""
+        former = await self._session(request)
+        now = self._now()
+        session = self._sessions.start(signed_in.identity.did, signed_in.identity.handle, now)
+        await self._store.record_handle(
+            session.did, session.handle, verified_at=session.handle_verified_at, expires=now + self._retention
+        )
+        if former is not None:
+            self._feed.apply(await self._store.revoke(former.id, expires=self._sessions.ends(former)))
+        await self._feed.catch_up()
+        return session
+
+    def _failed(self, error: AtprotoError | SidecarError, attempt: Attempt | None) -> Response:
+        explanation = explain(error)
+        return_to = attempt.return_to if attempt is not None else ""
+        details = {"event": error.code, "reason": str(error)[:500], "host": self._destinations.host(return_to)}
+        log.info("sign-in failed", extra=details)
+        login_url = self._destinations.login(return_to)
+        switch_url = self._destinations.login(return_to, switch=True)
+        body = self._pages.render("error", explanation=explanation, login_url=login_url, switch_url=switch_url)
+        return page(explanation.status, body)
+
+
+def _params(request: Request) -> list[tuple[str, str]]:
+    query = request.scope["query_string"].decode("latin-1")
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMS, errors="replace")
+    except ValueError as error:
+        raise InvalidCallback("too many parameters") from error
+
+
+def _state(params: list[tuple[str, str]]) -> str:
+    states = [value for name, value in params if name == "state"]
+    if len(states) != 1 or not states[0]:
+        raise InvalidCallback("the callback needs exactly one state")
+    return states[0]

@@ -1,0 +1,209 @@
+"""The forward-auth check: Caddy asks about every request, this answers. The hot path.
+
+Owns: one pass from request headers to a reply, in memory only: no I/O, no framework, no log line of its own.
+Doesn't belong here: reading the headers (forwarded.py), the rules (policy.py), what is known of sign-outs (feed.py).
+
+Refusals are values, each with its own reply; a fault is an exception, which the gate answers with 500. Neither ever
+becomes an allow or a sign-in loop. Nothing is read from the check's own path, query or Host.
+"""
+
+from collections.abc import Callable, Iterable
+from urllib.parse import quote
+
+from sidecar import forwarded
+from sidecar.errors import DuplicateCookies
+from sidecar.feed import Feed
+from sidecar.forwarded import Target, Unreadable
+from sidecar.identity_headers import identity_headers
+from sidecar.pages import Pages
+from sidecar.policy import Decision, Policy, Principal
+from sidecar.replies import Reply, html, json_reply, redirect
+from sidecar.sessions import Session, Sessions, principal
+from sidecar.settings import Settings
+from sidecar.tally import Tally
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_NOTHING = (b"content-length", b"0")
+_RENEWAL_PAUSE = 60.0  # seconds before the same session is offered a renewed cookie again
+_REMEMBERED_RENEWALS = 10_000
+
+
+class Check:
+    """Answers checks under one configuration. One per process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        policy: Policy,
+        sessions: Sessions,
+        feed: Feed,
+        pages: Pages,
+        tally: Tally,
+        seen: Callable[[str], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._scheme = settings.scheme
+        self._prefix = settings.prefix
+        self._public_host = settings.public_host
+        self._login_url = settings.base_url + "/login"
+        self._handle_max_age = settings.identity.handle_max_age
+        self._policy = policy
+        self._sessions = sessions
+        self._feed = feed
+        self._tally = tally
+        self._seen = seen
+        self._now = now
+        self._renewals = _Offered()
+        self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url")
+        self._not_delivered_page = pages.prepared("not_delivered", "host", "login_url")
+        self._error_page = pages.prepared("check_error", "title", "message", "code")
+
+    def answer(self, headers: Headers) -> Reply:
+        """The reply to one check. `headers`: as ASGI has them, names in lower case."""
+        try:
+            target = forwarded.read(headers)
+        except Unreadable as error:
+            return self._unreadable(error.reason)
+        now = self._now()
+        if not self._feed.usable(now):
+            return self._unavailable(target)
+        if not self._policy.knows(target.host):
+            return self._unknown_host(target)
+        try:
+            session = self._session(target, now)
+        except DuplicateCookies:
+            return self._duplicate_cookies(target)
+        if session is None:
+            return self._no_session(target)
+        return self._signed_in(target, session, now)
+
+    def _session(self, target: Target, now: float) -> Session | None:
+        value = self._sessions.find(target.cookies)
+        if value is None:
+            self._tally.missing()
+            return None
+        session = self._sessions.verify(value)
+        if session is None:
+            self._tally.forged()
+            return None
+        if not self._sessions.alive(session, now) or self._feed.revoked(session.id):
+            return None
+        return session
+
+    def _signed_in(self, target: Target, session: Session, now: float) -> Reply:
+        fact = self._feed.handle_fact(session.did)
+        who = principal(session, fact, now=now, max_age=self._handle_max_age)
+        self._seen(session.did)
+        decision = self._policy.decide(who, target.host)
+        if not decision.allowed:
+            return self._forbidden(target, who, decision, session)
+        if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
+            return self._foreign_websocket(target, session, decision)
+        if target.renewable and self._sessions.due(session, now) and self._renewals.offer(session.id, now):
+            renewed = self._sessions.renewed(session, fact, now)
+            location = f"{self._scheme}://{target.host}{target.uri}"
+            return redirect(302, location, [(b"set-cookie", self._sessions.cookie(renewed, now).encode())])
+        return Reply(200, [*identity_headers(who), _NOTHING], b"")
+
+    # refusals, one each
+
+    def _no_session(self, target: Target) -> Reply:
+        if target.navigation:
+            return redirect(302, self._login(target))
+        if target.page:
+            body = self._not_delivered_page.fill(host=target.host, login_url=self._login(target))
+            return html(401, body, [self._challenge()], own_origin=False)
+        refusal = {
+            "error": "sign_in_required",
+            "message": "Sign in, then send the request again.",
+            "login_url": f"{self._login_url}?return_to={quote(f'{self._scheme}://{target.host}/', safe='')}",
+        }
+        return json_reply(401, refusal, [self._challenge()])
+
+    def _forbidden(self, target: Target, who: Principal, decision: Decision, session: Session) -> Reply:
+        self._tally.refused(decision.app, decision.reason, session.did, session.id)
+        if not (target.navigation or target.page):
+            return json_reply(403, {"error": "forbidden", "reason": decision.reason, "did": who.did})
+        page = self._forbidden_page.fill(
+            handle=who.handle or "",
+            did=who.did,
+            host=target.host,
+            login_url=self._login(target, switch=True),
+        )
+        return html(403, page, own_origin=False)
+
+    def _foreign_websocket(self, target: Target, session: Session, decision: Decision) -> Reply:
+        self._tally.refused(decision.app, "foreign_websocket", session.did, session.id)
+        return json_reply(403, {"error": "foreign_websocket", "message": f"This socket is for pages of {target.host}."})
+
+    def _unknown_host(self, target: Target) -> Reply:
+        self._tally.refused("", "unknown_host", "", "")
+        message = "The sign-in gate has no rule for this site. If you run it, add the host to an [apps] table."
+        return self._error(target, 403, "unknown_host", "Not set up", message)
+
+    def _duplicate_cookies(self, target: Target) -> Reply:
+        self._tally.refused(self._policy.app_for(target.host) or "", "duplicate_cookies", "", "")
+        message = (
+            "Your browser sent two session cookies, so we can't tell which one is yours. "
+            "Both have been deleted: load the page again. If this comes back, clear the cookies of this site."
+        )
+        deletions = [(b"set-cookie", each.encode()) for each in self._sessions.deletions(target.uri)]
+        return self._error(target, 400, "duplicate_cookies", "Two sessions at once", message, deletions)
+
+    def _unavailable(self, target: Target) -> Reply:
+        message = "The sign-in gate can't tell who is signed in right now. Try again in a moment."
+        return self._error(target, 503, "store_unavailable", "Try again soon", message, [(b"retry-after", b"5")])
+
+    def _unreadable(self, reason: str) -> Reply:
+        self._tally.refused("", reason, "", "")
+        message = "The sign-in gate can't read this request. If you run it, compare your Caddyfile with the documentation."
+        return json_reply(400, {"error": reason, "message": message})
+
+    def _error(
+        self,
+        target: Target,
+        status: int,
+        code: str,
+        title: str,
+        message: str,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> Reply:
+        if target.navigation or target.page:
+            page = self._error_page.fill(title=title, message=message, code=code)
+            return html(status, page, headers, own_origin=False)
+        return json_reply(status, {"error": code, "message": message}, headers)
+
+    def _login(self, target: Target, *, switch: bool = False) -> str:
+        """Address of the sign-in page that leads back to the page asked for."""
+        return_to, shortened = forwarded.return_to(
+            target, scheme=self._scheme, prefix=self._prefix, public_host=self._public_host
+        )
+        flags = ("&switch=1" if switch else "") + ("&shortened=1" if shortened else "")
+        return f"{self._login_url}?return_to={quote(return_to, safe='')}{flags}"
+
+    def _challenge(self) -> tuple[bytes, bytes]:
+        """A 401 must carry one (RFC 9110 section 15.5.2); browsers pass over schemes they don't know."""
+        return (b"www-authenticate", b'Cookie realm="%b"' % self._public_host.encode())
+
+
+class _Offered:
+    """Whom this process offered a renewed cookie in the last minute: a browser that refuses it is not asked again."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._recent: set[str] = set()
+        self._before: set[str] = set()
+
+    def offer(self, session_id: str, now: float) -> bool:
+        """True once per session in any minute. Past the bound nobody is offered one until the minute is over."""
+        if not 0 <= now - self._since < _RENEWAL_PAUSE:
+            stale = not 0 <= now - self._since < 2 * _RENEWAL_PAUSE
+            self._before = set() if stale else self._recent
+            self._recent = set()
+            self._since = now
+        if session_id in self._recent or session_id in self._before or len(self._recent) >= _REMEMBERED_RENEWALS:
+            return False
+        self._recent.add(session_id)
+        return True

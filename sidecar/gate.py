@@ -1,0 +1,151 @@
+"""What every request passes before its route: the one way in.
+
+Owns: who may connect, sizes, the public host, the request id, and the page for whatever was raised.
+Doesn't belong here: routes (app.py), the check's own answers (check.py).
+"""
+
+import ipaddress
+import logging
+import secrets
+from functools import lru_cache
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sidecar.check import Check
+from sidecar.destinations import Destinations
+from sidecar.errors import RequestTooLarge, SidecarError
+from sidecar.hosts import canonical_host
+from sidecar.logs import request_id
+from sidecar.pages import Pages
+from sidecar.replies import Reply, explain, html, redirect
+from sidecar.settings import Settings
+
+log = logging.getLogger("sidecar")
+
+_MAX_HEADERS = 64 * 1024
+_READING = ("GET", "HEAD")
+_ANY_HOST = ("/client-metadata.json", "/jwks.json", "/healthz", "/readyz")
+_MOVED = "moved=1"  # marks our own redirect to the public host, so that a proxy that rewrites Host can't make it loop
+
+
+class Gate:
+    """ASGI app for http requests: the check at once, everything else through the routes."""
+
+    def __init__(
+        self, settings: Settings, *, check: Check, routes: ASGIApp, pages: Pages, destinations: Destinations
+    ) -> None:
+        self._check_path = settings.prefix + "/check"
+        self._any_host = {settings.prefix + path for path in _ANY_HOST}
+        self._public_url = settings.public_url
+        self._public_host = settings.public_host
+        self._scheme = settings.scheme
+        self._unix = settings.server.listen.startswith("unix:")
+        self._check = check
+        self._routes = routes
+        self._pages = pages
+        self._destinations = destinations
+        networks = settings.server.trusted_peers
+
+        @lru_cache(maxsize=256)
+        def trusted(peer: str) -> bool:
+            address = ipaddress.ip_address(peer)
+            return any(address in network for network in networks)
+
+        self._trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served: run uvicorn with ws='none'")
+        if not self._may_connect(scope):
+            await _send(send, html(403, b"This address may not talk to the sign-in gate.\n", own_origin=False))
+        elif scope["path"] == self._check_path:
+            await _send(send, self._checked(scope))
+        else:
+            await self._serve(scope, receive, send)
+
+    def _may_connect(self, scope: Scope) -> bool:
+        """On a unix socket there is no address; its mode is the guard (uvicorn then gives None)."""
+        client = scope["client"]
+        return self._unix if client is None else self._trusted(client[0])
+
+    def _checked(self, scope: Scope) -> Reply:
+        if scope["method"] not in _READING:
+            return html(405, b"", [(b"allow", b"GET, HEAD")], own_origin=False)
+        try:
+            return self._check.answer(scope["headers"])
+        except Exception:
+            log.exception("check failed", extra={"event": "internal_error"})
+            return html(500, b"The sign-in gate failed. Its log says why.\n", own_origin=False)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        identifier = secrets.token_hex(6)
+        token = request_id.set(identifier)
+        started = False
+
+        async def send_once_started(message: object) -> None:
+            nonlocal started
+            started = True
+            await send(message)  # type: ignore[arg-type] # passed on as it came
+
+        try:
+            refusal = self._refuse(scope)
+            if refusal is not None:
+                await _send(send, refusal)
+                return
+            scope["app"] = self._routes  # makes starlette raise its 404 and 405 instead of answering in plain text
+            await self._routes(scope, receive, send_once_started)
+        except Exception as error:
+            if started:
+                raise
+            await _send(send, self._explain(error, identifier))
+        finally:
+            request_id.reset(token)
+
+    def _refuse(self, scope: Scope) -> Reply | None:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS:
+            raise RequestTooLarge("headers over 64 kB")
+        if scope["path"] in self._any_host or self._on_public_host(headers):
+            return None
+        return self._elsewhere(scope)
+
+    def _on_public_host(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        hosts = [value for name, value in headers if name == b"host"]
+        try:
+            return len(hosts) == 1 and canonical_host(hosts[0].decode("ascii"), scheme=self._scheme) == self._public_host
+        except ValueError:
+            return False
+
+    def _elsewhere(self, scope: Scope) -> Reply:
+        """Under another Host our cookies don't live: pages move to the public URL, forms can't (RFC 9110 15.5.20)."""
+        query = scope["query_string"]
+        if scope["method"] in _READING and _MOVED.encode() not in query.split(b"&"):
+            path = scope["raw_path"].decode("latin-1")
+            text = "&".join(part for part in (query.decode("latin-1"), _MOVED) if part)
+            return redirect(302, f"{self._public_url}{path}?{text}")
+        raise HTTPException(421)
+
+    def _explain(self, error: Exception, identifier: str) -> Reply:
+        explanation = explain(error)
+        if explanation.status >= 500 and not isinstance(error, SidecarError | HTTPException):
+            log.error("request failed", exc_info=error, extra={"event": explanation.code})
+        elif not isinstance(error, HTTPException):
+            log.info("request refused", extra={"event": explanation.code, "reason": str(error)[:500]})
+        headers = [(b"x-request-id", identifier.encode())]
+        if isinstance(error, HTTPException) and error.headers:
+            headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        body = self._pages.render(
+            "error",
+            explanation=explanation,
+            login_url=self._destinations.login(""),
+            switch_url=self._destinations.login("", switch=True),
+            request_id=identifier,
+        )
+        return html(explanation.status, body, headers)
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    await send({"type": "http.response.body", "body": reply.body})
+

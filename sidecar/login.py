@@ -1,0 +1,159 @@
+"""The sign-in page, and the start of a sign-in.
+
+Owns: `GET` and `POST /login`: the form, its limits, the way to the authorization server.
+Doesn't belong here: what comes back from there (callback.py), the protocol (atproto.oauth).
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sidecar import loops
+from sidecar.atproto.errors import AtprotoError
+from sidecar.atproto.oauth import OAuthClient
+from sidecar.atproto.syntax import parse_identifier
+from sidecar.destinations import Destinations
+from sidecar.errors import CookiesOff, LoopDetected, SidecarError, TooManyRequests
+from sidecar.limits import Attempts, Slots, client_key
+from sidecar.origin import refuse_cross_site
+from sidecar.pages import Pages
+from sidecar.pending import Attempt, PendingSignIns
+from sidecar.replies import explain
+from sidecar.responses import page, see_other
+from sidecar.sessions import cookie_name, set_cookie
+from sidecar.settings import Settings
+from sidecar.visitors import Visitors, address, form
+
+log = logging.getLogger("sidecar")
+
+_WINDOW = 300.0  # seconds over which attempts are counted
+_MAX_IDENTIFIER = 2048  # a DID's own bound
+Prompt = Literal["select_account", "create"]
+
+
+class Login:
+    """The sign-in page under one configuration."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        client: OAuthClient,
+        pending: PendingSignIns,
+        visitors: Visitors,
+        destinations: Destinations,
+        pages: Pages,
+        now: Callable[[], float],
+    ) -> None:
+        self._public_url = settings.public_url
+        self._login_path = settings.prefix + "/login"
+        self._secure = not settings.loopback
+        self._development = settings.identity.development_servers
+        self._client = client
+        self._pending = pending
+        self._visitors = visitors
+        self._destinations = destinations
+        self._pages = pages
+        self._now = now
+        self._per_address = Attempts(settings.limits.attempts_per_address, _WINDOW)
+        self._per_identifier = Attempts(settings.limits.attempts_per_identifier, _WINDOW)
+        self._slots = Slots(settings.limits.concurrent_sign_ins)
+        self._probe = cookie_name("sidecar_probe", secure=self._secure)
+        self._returns = cookie_name("sidecar_returns", secure=self._secure)
+        self.signed_out = cookie_name("sidecar_signed_out", secure=self._secure)
+
+    async def show(self, request: Request) -> Response:
+        """`GET /login`: the form, or straight on for who is signed in already."""
+        query = request.query_params
+        return_to = self._destinations.accept(query.get("return_to"))
+        switch = query.get("switch") == "1"
+        session = await self._visitors.session(request)
+        if session is not None and not switch:
+            return self._straight_on(request, return_to)
+        return self._form(return_to=return_to, switch=switch, shortened=query.get("shortened") == "1")
+
+    def _straight_on(self, request: Request, return_to: str) -> Response:
+        try:
+            returns = loops.count(request.cookies.get(self._returns, ""), self._now())
+        except LoopDetected as error:
+            log.warning("sign-in loop stopped", extra={"event": error.code, "host": self._destinations.host(return_to)})
+            body = self._pages.render(
+                "loop", explanation=explain(error), return_to=return_to, host=self._destinations.host(return_to)
+            )
+            return page(explain(error).status, body, cookies=[self._cookie(self._returns, "", 0)])
+        response = see_other(self._destinations.address(return_to))
+        response.headers.append("set-cookie", self._cookie(self._returns, returns, loops.WINDOW))
+        return response
+
+    async def start(self, request: Request) -> Response:
+        """`POST /login`: to the authorization server, or the form again with what went wrong."""
+        refuse_cross_site(request.scope["headers"], self._public_url)
+        fields = await form(request)
+        return_to = self._destinations.accept(fields.get("return_to"))
+        identifier = fields.get("identifier", "")[: _MAX_IDENTIFIER + 1]
+        switch = fields.get("switch") == "1"
+        try:
+            if self._probe not in request.cookies:
+                raise CookiesOff("the form came without the cookie that its page had set")
+            self._limit(address(request), identifier)
+            prompt = self._prompt(fields, request, switch=switch)
+            with self._slots.take():
+                return await self._depart(request, identifier, return_to, prompt)
+        except (AtprotoError, SidecarError) as error:
+            log.info(
+                "sign-in not started",
+                extra={"event": error.code, "identifier": identifier[:256], "reason": str(error)[:500]},
+            )
+            return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
+
+    async def _depart(self, request: Request, identifier: str, return_to: str, prompt: Prompt | None) -> Response:
+        parsed = parse_identifier(identifier, development=self._development)
+        sign_in, authorization_url = await self._client.start(parsed, prompt=prompt)
+        binding = await self._pending.keep(Attempt(sign_in, return_to))
+        response = see_other(authorization_url)
+        response.headers.append("set-cookie", self._pending.cookie(sign_in.state, binding))
+        for name in self._pending.surplus(request.cookies):
+            response.headers.append("set-cookie", self._pending.deletion(name))
+        return response
+
+    def _prompt(self, fields: dict[str, str], request: Request, *, switch: bool) -> Prompt | None:
+        """Silent consent would pick the same account again after a sign-out, so then the server must ask."""
+        if fields.get("prompt") == "create":
+            return "create"
+        return "select_account" if switch or self.signed_out in request.cookies else None
+
+    def _limit(self, client_address: str, identifier: str) -> None:
+        key, now = client_key(client_address), self._now()
+        wait = self._per_address.allow(key, now) or self._per_identifier.allow(f"{identifier.lower()} {key}", now)
+        if wait:
+            raise TooManyRequests("too many sign-in attempts", retry_after=int(wait) + 1)
+
+    def _form(
+        self,
+        *,
+        return_to: str,
+        switch: bool = False,
+        shortened: bool = False,
+        identifier: str = "",
+        error: AtprotoError | SidecarError | None = None,
+    ) -> Response:
+        explanation = explain(error) if error is not None else None
+        body = self._pages.render(
+            "sign_in",
+            return_to=return_to,
+            host=self._destinations.host(return_to),
+            switch=switch,
+            shortened=shortened,
+            identifier=identifier,
+            explanation=explanation,
+        )
+        response = page(explanation.status if explanation else 200, body, cookies=[self._cookie(self._probe, "1", None)])
+        if isinstance(error, TooManyRequests):
+            response.headers["retry-after"] = str(error.retry_after)
+        return response
+
+    def _cookie(self, name: str, value: str, max_age: int | None) -> str:
+        return set_cookie(name, value, max_age=max_age, secure=self._secure)

@@ -1,0 +1,82 @@
+"""Who am I: the signed-in visitor's own page.
+
+Owns: `GET /`, and the display name, read from the person's own PDS.
+Doesn't belong here: what apps are told (identity_headers.py); the name is decoration and no app gets it.
+"""
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sidecar.atproto.errors import AtprotoError
+from sidecar.atproto.fetch import Fetcher
+from sidecar.atproto.identity import Directory
+from sidecar.atproto.syntax import Did
+from sidecar.destinations import Destinations
+from sidecar.feed import Feed
+from sidecar.pages import Pages
+from sidecar.responses import page, see_other
+from sidecar.sessions import principal
+from sidecar.settings import Settings
+from sidecar.visitors import Visitors
+
+_PATIENCE = 2.0  # seconds
+_MAX_NAME = 64  # characters; the lexicon app.bsky.actor.profile allows 64 graphemes
+
+
+class Profile:
+    """The profile page under one configuration."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        directory: Directory,
+        fetcher: Fetcher,
+        feed: Feed,
+        visitors: Visitors,
+        destinations: Destinations,
+        pages: Pages,
+        now: Callable[[], float],
+    ) -> None:
+        self._handle_max_age = settings.identity.handle_max_age
+        self._own_address = settings.base_url + "/"
+        self._directory = directory
+        self._fetcher = fetcher
+        self._feed = feed
+        self._visitors = visitors
+        self._destinations = destinations
+        self._pages = pages
+        self._now = now
+
+    async def show(self, request: Request) -> Response:
+        """`GET /`: the page, or to the sign-in for who is signed out."""
+        session = await self._visitors.session(request)
+        if session is None:
+            return see_other(self._destinations.login(self._own_address))
+        fact = self._feed.handle_fact(session.did)
+        who = principal(session, fact, now=self._now(), max_age=self._handle_max_age)
+        name = await self._display_name(Did(session.did))
+        body = self._pages.render("profile", did=who.did, handle=who.handle, display_name=name, session=session)
+        return page(200, body)
+
+    async def _display_name(self, did: Did) -> str:
+        """The name in the person's own profile record, or "": the page never waits for it or fails by it."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                identity = await self._directory.lookup(did)
+                url = f"{identity.pds}/xrpc/com.atproto.repo.getRecord"
+                query = f"?repo={did}&collection=app.bsky.actor.profile&rkey=self"
+                record = (await self._fetcher.json(url + query)).get("value")
+        except (AtprotoError, TimeoutError):
+            return ""
+        name = record.get("displayName") if isinstance(record, dict) else None
+        return _plain(name) if isinstance(name, str) else ""
+
+
+def _plain(text: str) -> str:
+    """Without control, invisible and direction-changing characters, and not too long."""
+    return "".join(c for c in text[: 8 * _MAX_NAME] if unicodedata.category(c)[0] != "C").strip()[:_MAX_NAME]

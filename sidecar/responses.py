@@ -1,0 +1,30 @@
+"""Our pages' answers as starlette has them.
+
+Owns: turning a prepared reply into a starlette response, and the few kinds that our pages send.
+Doesn't belong here: what the answers say (pages.py, replies.py).
+"""
+
+from collections.abc import Iterable
+
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from sidecar.replies import Reply, html, redirect
+
+
+def response(reply: Reply, *, background: BackgroundTask | None = None) -> Response:
+    """The reply, its headers exactly as prepared."""
+    made = Response(reply.body, reply.status, background=background)
+    made.raw_headers = list(reply.headers)
+    return made
+
+
+def page(status: int, body: bytes, *, cookies: Iterable[str] = ()) -> Response:
+    """An HTML page on our own origin."""
+    return response(html(status, body, [(b"set-cookie", each.encode()) for each in cookies]))
+
+
+def see_other(location: str, *, cookies: Iterable[str] = (), background: BackgroundTask | None = None) -> Response:
+    """303, so that a POST turns into a GET and its body stays here (RFC 9110 section 15.4.4)."""
+    headers = [(b"set-cookie", each.encode()) for each in cookies]
+    return response(redirect(303, location, headers), background=background)

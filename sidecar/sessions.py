@@ -1,0 +1,212 @@
+"""The signed session cookie: issue, read, renew, delete.
+
+Owns: what the cookie says, its name and attributes, how long it is good for, and who its bearer is to the rules.
+Doesn't belong here: revocation (feed.py, store/) and who may pass (policy.py).
+
+The cookie is a JSON list signed by itsdangerous (HMAC-SHA256, own salt, every configured secret verifies). The end of
+a session is fixed at sign-in; settings changed later can only shorten it.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from sidecar.errors import DuplicateCookies
+from sidecar.policy import Principal
+from sidecar.settings import Settings
+from sidecar.store import HandleFact
+
+_VERSION = 1
+_MAX_COOKIE = 4096  # RFC 6265 section 6.1: browsers keep no more
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One sign-in, as its cookie tells it. Times are whole seconds since the epoch.
+
+    `id`: 32 hex digits. `handle`: verified both ways at `handle_verified_at`, or None. `end`: never later than this.
+    `issued_at`: when this cookie was made; idle time counts from here.
+    """
+
+    id: str
+    did: str
+    handle: str | None
+    handle_verified_at: int
+    signed_in_at: int
+    end: int
+    issued_at: int
+
+
+class Sessions:
+    """Session cookies under one configuration."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._idle = settings.session.idle
+        self._absolute = settings.session.absolute
+        self._renew_after = settings.session.renew_after
+        self._domain = settings.session.cookie_domain
+        self._secure = not settings.loopback
+        self.name = cookie_name("sidecar_session", secure=self._secure, domain=self._domain)
+        self._wanted = self.name.encode()
+        self._serializer = URLSafeSerializer(
+            list(reversed(settings.session.cookie_secrets)),  # itsdangerous signs with the last
+            salt="sidecar.session",
+            signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
+        )
+        self._verified = _RecentlyVerified(settings.limits.cached_cookies)
+
+    def start(self, did: str, handle: str | None, now: float) -> Session:
+        """A new session with a new id, for someone who has just proved to be `did`."""
+        at = int(now)
+        return Session(
+            id=secrets.token_hex(16),
+            did=did,
+            handle=handle,
+            handle_verified_at=at,
+            signed_in_at=at,
+            end=int(now + self._absolute),
+            issued_at=at,
+        )
+
+    def find(self, cookie_headers: list[bytes]) -> bytes | None:
+        """The session cookie's value, or None. Raises DuplicateCookies where there are two."""
+        found: bytes | None = None
+        for header in cookie_headers:
+            for pair in header.split(b";"):
+                name, _, value = pair.partition(b"=")
+                if name.strip() == self._wanted:
+                    if found is not None:
+                        raise DuplicateCookies("two session cookies in one request")
+                    found = value.strip()
+        return found
+
+    def verify(self, value: bytes) -> Session | None:
+        """The session that a cookie's value stands for, or None where we didn't sign it. Says nothing of its age."""
+        known = self._verified.get(value)
+        if known is not None:
+            return known
+        session = self._load(value)
+        if session is not None:
+            self._verified.add(value, session)
+        return session
+
+    def _load(self, value: bytes) -> Session | None:
+        if len(value) > _MAX_COOKIE:
+            return None
+        try:
+            payload = self._serializer.loads(value)
+            version, *fields = payload
+            return Session(*fields) if version == _VERSION else None
+        except (BadData, TypeError, ValueError):
+            return None
+
+    def alive(self, session: Session, now: float) -> bool:
+        """Whether neither the idle nor the absolute lifetime is over, by today's settings."""
+        return now < self.ends(session) and now < session.issued_at + self._idle
+
+    def ends(self, session: Session) -> float:
+        """The last moment of the session, however often it is renewed."""
+        return min(session.end, session.signed_in_at + self._absolute)
+
+    def due(self, session: Session, now: float) -> bool:
+        """Whether the cookie is old enough to be renewed, and renewal would buy time before the absolute end."""
+        ends_by_idleness = session.issued_at + self._idle < self.ends(session)
+        return ends_by_idleness and now >= session.issued_at + self._renew_after
+
+    def renewed(self, session: Session, fact: HandleFact | None, now: float) -> Session:
+        """The same session in a younger cookie: id, sign-in and end stay, the handle is the newest known."""
+        handle, verified_at = newest_handle(session, fact)
+        return replace(session, handle=handle, handle_verified_at=int(verified_at), issued_at=int(now))
+
+    def cookie(self, session: Session, now: float) -> str:
+        """The `Set-Cookie` value for the session."""
+        fields = (_VERSION, session.id, session.did, session.handle, session.handle_verified_at)
+        times = (session.signed_in_at, session.end, session.issued_at)
+        value = self._serializer.dumps([*fields, *times])
+        text = value if isinstance(value, str) else value.decode()
+        lifetime = max(0, int(min(self._idle, self.ends(session) - now)))
+        return set_cookie(self.name, text, max_age=lifetime, secure=self._secure, domain=self._domain)
+
+    def deletions(self, path: str = "/") -> list[str]:
+        """`Set-Cookie` values that delete every form of the cookie that a browser may send to `path`.
+
+        A sibling subdomain can plant one with a Domain or a Path of its own (RFC 6265 section 8.6), so both the
+        host-only and the domain form go, for the root and the first segments of the path.
+        """
+        domains = ("", self._domain) if self._domain else ("",)
+        return [
+            set_cookie(self.name, "", max_age=0, secure=self._secure, domain=domain, path=each)
+            for domain in domains
+            for each in _paths(path, host_only=self.name.startswith("__Host-"))
+        ]
+
+
+def principal(session: Session, fact: HandleFact | None, *, now: float, max_age: float) -> Principal:
+    """Who the bearer is to the rules: a handle last verified `max_age` seconds ago or more opens nothing."""
+    handle, verified_at = newest_handle(session, fact)
+    return Principal(session.did, handle if now < verified_at + max_age else None)
+
+
+def newest_handle(session: Session, fact: HandleFact | None) -> tuple[str | None, float]:
+    """The handle and when it was verified: the store's word where that is newer than the cookie's."""
+    if fact is not None and fact.verified_at >= session.handle_verified_at:
+        return fact.handle, fact.verified_at
+    return session.handle, session.handle_verified_at
+
+
+def cookie_name(base: str, *, secure: bool, domain: str = "") -> str:
+    """`__Host-` for one host, `__Secure-` for a shared domain, plain only on http loopback (RFC 6265bis 4.1.3)."""
+    if not secure:
+        return base
+    return f"__Secure-{base}" if domain else f"__Host-{base}"
+
+
+def set_cookie(name: str, value: str, *, max_age: int | None, secure: bool, domain: str = "", path: str = "/") -> str:
+    """One `Set-Cookie` value; `max_age` None: until the browser closes, 0: delete."""
+    parts = [f"{name}={value}", f"Path={path}", "HttpOnly", "SameSite=Lax"]
+    if max_age is not None:
+        parts.append(f"Max-Age={max_age}")
+    if domain:
+        parts.append(f"Domain={domain}")
+    if secure:
+        parts.append("Secure")
+    return "; ".join(parts)
+
+
+def _paths(path: str, *, host_only: bool) -> list[str]:
+    """The cookie paths that match `path`, shortest first; a `__Host-` cookie can only have the root."""
+    if host_only:
+        return ["/"]
+    segments = [s for s in path.split("?")[0].split("/")[1:4] if s and not set(s) & set(";, \t")]
+    paths = ["/"]
+    for count in range(1, len(segments) + 1):
+        stem = "/" + "/".join(segments[:count])
+        paths += [stem, stem + "/"]
+    return paths
+
+
+class _RecentlyVerified:
+    """Verified cookies, at most `size`, in two generations: a flood of new ones never evicts those in use.
+
+    Only verified cookies get in, so forged ones cost a signature check and no memory.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._half = max(1, size // 2)
+        self._young: dict[bytes, Session] = {}
+        self._old: dict[bytes, Session] = {}
+
+    def get(self, value: bytes) -> Session | None:
+        session = self._young.get(value)
+        if session is None:
+            session = self._old.get(value)
+            if session is not None:
+                self.add(value, session)
+        return session
+
+    def add(self, value: bytes, session: Session) -> None:
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[value] = session
