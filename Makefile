@@ -1,0 +1,66 @@
+# `make` alone lists what there is. Everything lands in .venv and .lab; nothing needs root but a missing Chromium.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NETWORK := .lab/npm/.ready
+# Modules without I/O: every branch of theirs must be tested.
+PURE := sidecar/policy.py,sidecar/forwarded.py,sidecar/hosts.py,sidecar/identity_headers.py,sidecar/atproto/syntax.py
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup fmt lint types test test-fast demo run clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) $(NETWORK) ## install everything into .venv and .lab
+
+$(READY): tests/requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.13" >&2; exit 1; }
+	@echo "== Python packages into $(VENV) (about a minute the first time)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --default-pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(NETWORK): $(READY) tests/lab/package.json tests/lab/package-lock.json
+	$(BIN)/python -m tests.lab.node
+
+fmt: $(READY) ## format the code
+	$(BIN)/ruff check --fix --exit-zero --quiet
+	$(BIN)/ruff format
+	for file in $$(git ls-files '*Caddyfile*'); do $(BIN)/caddy fmt --overwrite "$$file"; done
+
+lint: $(READY) ## style, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+# Measured in one run: the end-to-end tests keep one worker, all others share the rest.
+test: lint types $(NETWORK) ## everything: lint, types, all tests, branch coverage and its thresholds
+	@bash tests/lab/chromium.sh
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
+
+test-fast: $(READY) ## all tests but the end-to-end ones
+	$(BIN)/pytest -m 'not e2e' -n 2
+
+demo: setup ## a whole network on this machine, with two accounts: open http://127.0.0.1:8080/
+	$(BIN)/python -m tests.lab.demo
+
+run: $(READY) ## the same sidecar, Caddy and app, for real accounts (needs the internet)
+	$(BIN)/python -m tests.lab.demo --public
+
+clean: ## remove what was built and installed
+	rm -rf $(VENV) .lab artifacts .coverage .coverage.* htmlcov dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
