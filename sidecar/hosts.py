@@ -1,6 +1,6 @@
 """Host names in one canonical spelling, and tables that map them and whole domains to something.
 
-Owns: `canonical_host`, the only way a host enters a comparison; `HostTable`, exact hosts and `*.domain` patterns.
+Owns: `canonical_host`, the only way a host enters a comparison; `HostTable`, exact hosts and `*.domain`.
 Doesn't belong here: what a host may do (policy.py), where it comes from (forwarded.py, values.py). Pure.
 """
 
@@ -27,8 +27,8 @@ T = TypeVar("T")
 def canonical_host(text: str, *, scheme: str) -> str:
     """The one spelling of a host: `host`, or `host:port` where the port isn't the scheme's own.
 
-    Lower case, without a trailing dot, IDNA A-labels, IPv6 compressed and in brackets. ValueError for anything
-    that is not exactly a host with an optional port.
+    Lower case, without a trailing dot, IDNA A-labels, IPv6 compressed and in brackets. ValueError for
+    anything that is not exactly a host with an optional port.
     """
     if len(text) > _MAX_HOST:
         raise ValueError("host name too long")
@@ -45,7 +45,7 @@ def canonical_host(text: str, *, scheme: str) -> str:
 
 
 def canonical_pattern(text: str, *, scheme: str) -> str:
-    """A host as in `canonical_host`, or `*.` and a domain (with its port, if it has one). ValueError as there."""
+    """A host as in `canonical_host`, or `*.` and a domain with an optional port. ValueError as there."""
     if not text.startswith("*."):
         return canonical_host(text, scheme=scheme)
     domain = canonical_host(text[2:], scheme=scheme)
@@ -69,7 +69,7 @@ def _name(text: str) -> str:
 
 
 def _a_labels(text: str) -> str:
-    """Unicode to A-labels as browsers do it (UTS 46, not transitional); A-labels that are none are refused."""
+    """Unicode to A-labels as browsers do it (UTS 46, not transitional); faked A-labels are refused."""
     try:
         return idna.encode(text, uts46=True, std3_rules=True).decode("ascii")
     except UnicodeError as error:
@@ -79,9 +79,9 @@ def _a_labels(text: str) -> str:
 class HostTable(Generic[T]):
     """Maps hosts to values: by exact host, else by the longest `*.domain` that the host lies under.
 
-    A pattern without a port stands for the scheme's own port only. `*.example.com` doesn't match `example.com`.
-    A look-up costs as much as the host has labels, however many patterns there are. ValueError for a pattern
-    that is none, or that is there twice.
+    A pattern without a port stands for the scheme's own port only; `*.example.com` doesn't match
+    `example.com`. A look-up costs as much as the host has labels, however many patterns there are. No value
+    may be None. ValueError for a pattern that is none, or that is there twice.
     """
 
     __slots__ = ("_domains", "_exact")

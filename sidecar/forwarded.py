@@ -1,0 +1,210 @@
+"""What Caddy says about the request that it asks about, and the way back to it after a sign-in.
+
+Owns: reading the forwarded headers into a `Target`; building and believing `return_to`.
+Doesn't belong here: who may pass (policy.py), the session cookie among the cookies (sessions.py). Pure.
+
+Only what Caddy sets is believed: `X-Original-URL`, `X-Forwarded-Prefix`, `X-Forwarded-Port` and `Forwarded`
+come from the client untouched and are never read. What is missing, doubled or odd makes the whole unreadable.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from posixpath import normpath
+from urllib.parse import unquote
+
+from sidecar.hosts import canonical_host
+
+MAX_RETURN_TO = 4096  # bytes
+
+_HOST = b"x-forwarded-host"
+_URI = b"x-forwarded-uri"
+_METHOD = b"x-forwarded-method"
+_PROTO = b"x-forwarded-proto"
+_FOR = b"x-forwarded-for"
+_MODE = b"sec-fetch-mode"
+_DEST = b"sec-fetch-dest"
+_SITE = b"sec-fetch-site"
+_PURPOSE = b"sec-purpose"
+_REQUIRED = (_HOST, _URI, _METHOD, _PROTO)
+_SINGLE = frozenset((*_REQUIRED, _FOR, _MODE, _DEST, _SITE, _PURPOSE, b"origin", b"upgrade", b"range"))
+_SENT = frozenset((b"x-user-did", b"x-user-handle"))  # a test holds them to identity_headers.NAMES
+# Some servers take "_" and "." for "-" in a header's name: such a twin of a header that matters is an attack.
+_SPELLINGS = frozenset(
+    bytes(spelling)
+    for name in _SINGLE | _SENT
+    for spelling in product(*(b"-_." if letter == ord("-") else (letter,) for letter in name))
+)
+_TWINS = _SPELLINGS - _SINGLE - _SENT
+_WATCHED = _SINGLE | _TWINS | {b"cookie", b"accept"}
+
+# Visible ASCII without "#": nothing that a URL parser drops, or cuts at.
+_PLAIN_URI = re.compile(rb"/[!\"$-~]*")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110 section 5.6.2
+_SCHEMES = {b"http": "http", b"https": "https"}
+_FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
+_URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<host>[^/?#\\]+)(?P<uri>/[!\"$-~]*)?")
+
+
+class Unreadable(Exception):
+    """The check can't tell what it is asked about. `reason`: a stable code, safe for logs and replies."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Target:
+    """The request that Caddy asks about.
+
+    `method`: as sent. `scheme`: http or https. `host`: canonical. `uri`: path and query as the client sent
+    them, visible ASCII from "/" on. `cookies`: value of each Cookie header. `address`: the client's, or "".
+
+    `navigation`: a person's browser loads a page, and a redirect to the sign-in page will bring it back.
+    `page`: a person will look at the answer, but can't be sent to sign in and back (a form's POST, a frame).
+    `renewable`: a plain page load that may be redirected to itself for a new cookie.
+    `websocket_origin`: the Origin of a WebSocket upgrade, "" where it has none; None for any other request.
+    """
+
+    method: str
+    scheme: str
+    host: str
+    uri: str
+    cookies: list[bytes]
+    address: str
+    navigation: bool
+    page: bool
+    renewable: bool
+    websocket_origin: str | None
+
+
+def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
+    """`headers`: as ASGI has them, names in lower case. Unreadable unless they tell exactly one request."""
+    values, cookies, accepts_html = _collect(headers)
+    try:
+        host, uri, method, proto = values[_HOST], values[_URI], values[_METHOD], values[_PROTO]
+    except KeyError as error:
+        raise Unreadable("missing_" + _code(error.args[0])) from None
+    scheme = _SCHEMES.get(proto)
+    if scheme is None:
+        raise Unreadable("bad_x_forwarded_proto")
+    if not _PLAIN_URI.fullmatch(uri):
+        raise Unreadable("bad_x_forwarded_uri")
+    if not _TOKEN.fullmatch(method):
+        raise Unreadable("bad_x_forwarded_method")
+    navigation, page, renewable = _kind(values, method, accepts_html=accepts_html)
+    upgrade = values.get(b"upgrade")
+    origin = (
+        values.get(b"origin", b"").decode("latin-1") if upgrade and b"websocket" in upgrade.lower() else None
+    )
+    address = values.get(_FOR, b"").decode("latin-1")
+    return Target(
+        method.decode("ascii"),
+        scheme,
+        _canonical_host(host, scheme),
+        uri.decode("ascii"),
+        cookies,
+        address,
+        navigation,
+        page,
+        renewable,
+        origin,
+    )
+
+
+def _collect(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[bytes], bool]:
+    """The values that may be there once only, those of Cookie, and whether Accept names HTML."""
+    values: dict[bytes, bytes] = {}
+    cookies: list[bytes] = []
+    accepts_html = False
+    for name, value in headers:
+        if name not in _WATCHED:
+            continue
+        if name == b"cookie":
+            cookies.append(value)
+        elif name == b"accept":
+            accepts_html = accepts_html or b"text/html" in value.lower()
+        elif name in _TWINS:
+            raise Unreadable("twin_of_" + _code(name))
+        elif name in values:
+            raise Unreadable("repeated_" + _code(name))
+        else:
+            values[name] = value
+    return values, cookies, accepts_html
+
+
+def _kind(values: dict[bytes, bytes], method: bytes, *, accepts_html: bool) -> tuple[bool, bool, bool]:
+    """(navigation, page, renewable), by Fetch Metadata; by Accept where a browser sends none (plain http)."""
+    mode = values.get(_MODE)
+    dest = values.get(_DEST)
+    safe = method in (b"GET", b"HEAD")
+    if mode is None and dest is None and _SITE not in values:
+        document = accepts_html and b"upgrade" not in values
+        return document and safe, document and not safe, False
+    if mode != b"navigate":
+        return False, False, False
+    if dest != b"document":
+        return False, dest in _FRAMES, False
+    renewable = method == b"GET" and not (_PURPOSE in values or b"upgrade" in values or b"range" in values)
+    return safe, not safe, renewable
+
+
+@lru_cache(maxsize=4096)
+def _canonical_host(raw: bytes, scheme: str) -> str:
+    try:
+        return canonical_host(raw.decode("ascii"), scheme=scheme)
+    except ValueError:
+        raise Unreadable("bad_x_forwarded_host") from None
+
+
+def _code(name: bytes) -> str:
+    """Bounded, since only watched names come here."""
+    return name.decode("ascii").replace("-", "_").replace(".", "_")
+
+
+def return_to(target: Target, *, scheme: str, prefix: str, public_host: str) -> tuple[str, bool]:
+    """The address that was asked for, and whether it was too long and is the app's root instead.
+
+    Scheme from the configuration. A backslash in the path is spelt `%5C`, which is what it means. Under the
+    prefix of the public host it is the profile: nothing else there is a place to come back to.
+    """
+    origin = f"{scheme}://{target.host}"
+    path, question, query = target.uri.partition("?")
+    if target.host == public_host and _is_under(prefix, path):
+        return f"{origin}{prefix}/", False
+    path = path.replace("\\", "%5C")
+    url = f"{origin}{path}{question}{query}"
+    return (url, False) if len(url) <= MAX_RETURN_TO else (f"{origin}/", True)
+
+
+def accept_return_to(
+    text: str | None, *, scheme: str, known: Callable[[str], bool], public_host: str, prefix: str
+) -> str | None:
+    """The address to go to after a sign-in, built anew; None unless it is exactly one of ours.
+
+    `known`: whether a canonical host belongs to an app. Of the public host's own pages only the profile is.
+    """
+    match = _URL.fullmatch(text) if text is not None and len(text) <= MAX_RETURN_TO else None
+    if match is None or match["scheme"].lower() != scheme:
+        return None
+    try:
+        host = canonical_host(match["host"], scheme=scheme)
+    except ValueError:
+        return None
+    uri = match["uri"] or "/"
+    path = uri.partition("?")[0]
+    if "\\" in path:
+        return None
+    if host == public_host and _is_under(prefix, path):
+        return f"{scheme}://{host}{prefix}/" if path == f"{prefix}/" else None
+    return f"{scheme}://{host}{uri}" if known(host) else None
+
+
+def _is_under(prefix: str, path: str) -> bool:
+    """Whether a path may reach the prefix once browser and server have decoded and resolved it."""
+    plain = unquote(path).replace("\\", "/").lower()
+    resolved = normpath("/" + plain.lstrip("/"))
+    return resolved == prefix.lower() or resolved.startswith(prefix.lower() + "/")
