@@ -15,6 +15,8 @@ Doesn't belong here: what a person is told (sidecar/replies.py).
     │   └── InvalidDidDocument     it answers, but not with a usable document
     ├── FetchError
     │   ├── ServerUnreachable      transient: refused, timed out, DNS fault, 5xx, 429
+    │   │   ├── HostNotFound       the server's name has no address
+    │   │   └── RequestRefused     403: the server, or the edge before it, won't talk to us
     │   ├── ForbiddenAddress       resolves to an address that isn't public unicast
     │   └── UnexpectedResponse     wrong status, type, size, redirect or shape
     └── OAuthError
@@ -75,12 +77,26 @@ class ServerUnreachable(FetchError):
     transient = True
 
 
+class HostNotFound(ServerUnreachable):
+    code = "host_not_found"
+
+
+class RequestRefused(ServerUnreachable):
+    code = "request_refused"
+
+
 class ForbiddenAddress(FetchError):
     code = "forbidden_address"
 
 
 class UnexpectedResponse(FetchError):
+    """`status` is the HTTP status where that is what was unexpected."""
+
     code = "unexpected_response"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class OAuthError(AtprotoError):

@@ -1,0 +1,140 @@
+"""Which DID a handle names, as the handle's own domain says it.
+
+Owns: the three ways to ask. DNS TXT and HTTPS well-known are asked at once, and DNS wins; where a `server` is set, for
+networks without DNS, only it is asked (com.atproto.identity.resolveHandle): who sets it trusts it with these answers.
+Doesn't belong here: whether the DID names the handle in return (directory.py).
+
+"Nobody claims it" is an answer: NXDOMAIN, no `did=` record, 404, a body that is no DID. A fault is none: SERVFAIL, time
+out, refused connections, 403, 429 and 5xx. Where one way found nothing and the other failed, we can't know.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.nameserver
+import dns.rdatatype
+import dns.rdtypes.ANY.TXT
+import dns.resolver
+import httpx
+
+from ..errors import (
+    ForbiddenAddress,
+    HandleMismatch,
+    HandleNotFound,
+    HostNotFound,
+    InvalidIdentifier,
+    ServerUnreachable,
+    UnexpectedResponse,
+    UnsupportedDidMethod,
+)
+from ..fetch import Fetcher, raise_for_fault
+from ..syntax import Did, Handle, parse_did
+
+_DNS_LIFETIME = 5.0
+_WELL_KNOWN_LIMIT = 10_000
+_WELL_KNOWN_REDIRECTS = 3
+_LONGEST_HANDLE_IN_DNS = 253 - len("_atproto.")
+
+
+class HandleResolver:
+    """`nameservers`: "addr", "addr:port" or "[v6]:port"; none: the system's. `server`: an origin."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        *,
+        nameservers: Sequence[str] = (),
+        server: str | None = None,
+        development: bool = False,
+    ) -> None:
+        self._fetcher = fetcher
+        self._nameservers = [_nameserver(text) for text in nameservers]
+        self._server = server
+        self._development = development
+
+    async def resolve(self, handle: Handle) -> Did:
+        """Raises HandleNotFound, HandleMismatch (two DIDs in DNS), ServerUnreachable."""
+        did = await (self._ask_server(handle) if self._server else self._ask_domain(handle))
+        if did is None:
+            raise HandleNotFound(f"nobody claims {handle}")
+        return did
+
+    async def _ask_domain(self, handle: Handle) -> Did | None:
+        https = asyncio.create_task(self._ask_https(handle))
+        dns_fault: ServerUnreachable | None = None
+        try:
+            try:
+                did = await self._ask_dns(handle)
+            except ServerUnreachable as exc:
+                did, dns_fault = None, exc
+            did = did or await https
+        finally:
+            https.cancel()
+            await asyncio.gather(https, return_exceptions=True)
+        if did is None and dns_fault:
+            raise dns_fault
+        return did
+
+    async def _ask_dns(self, handle: Handle) -> Did | None:
+        if len(handle) > _LONGEST_HANDLE_IN_DNS:
+            return None
+        try:
+            resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
+            resolver.nameservers = self._nameservers or resolver.nameservers
+            answer = await resolver.resolve(
+                f"_atproto.{handle}.", "TXT", lifetime=_DNS_LIFETIME, raise_on_no_answer=False
+            )
+        except dns.resolver.NXDOMAIN:
+            return None
+        except (dns.exception.DNSException, OSError) as exc:
+            raise ServerUnreachable(f"DNS failed for {handle}: {type(exc).__name__}") from exc
+        texts = [b"".join(record.strings) for record in answer if isinstance(record, dns.rdtypes.ANY.TXT.TXT)]
+        claims = {self._did(text[4:]) for text in texts if text.startswith(b"did=")} - {None}
+        if len(claims) > 1:
+            raise HandleMismatch(f"DNS names {len(claims)} DIDs for {handle}")
+        return claims.pop() if claims else None
+
+    async def _ask_https(self, handle: Handle) -> Did | None:
+        try:
+            response = await self._fetcher.request(
+                "GET",
+                f"https://{handle}/.well-known/atproto-did",
+                limit=_WELL_KNOWN_LIMIT,
+                redirects=_WELL_KNOWN_REDIRECTS,
+            )
+        except (HostNotFound, ForbiddenAddress, UnexpectedResponse):
+            return None
+        raise_for_fault(response)
+        return self._did(response.content.strip()) if response.is_success else None
+
+    async def _ask_server(self, handle: Handle) -> Did | None:
+        query = httpx.QueryParams({"handle": handle})
+        try:
+            answer = await self._fetcher.json(
+                f"{self._server}/xrpc/com.atproto.identity.resolveHandle?{query}"
+            )
+        except UnexpectedResponse as exc:
+            if exc.status in (400, 404):
+                return None
+            raise ServerUnreachable(f"the handle resolver fails: {exc}") from exc
+        did = answer.get("did")
+        return self._did(did.encode()) if isinstance(did, str) else None
+
+    def _did(self, text: bytes) -> Did | None:
+        try:
+            return parse_did(text.decode("ascii"), development=self._development)
+        except (InvalidIdentifier, UnsupportedDidMethod, UnicodeDecodeError):
+            return None
+
+
+def _nameserver(text: str) -> dns.nameserver.Nameserver:
+    """Raises ValueError."""
+    try:
+        return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(text.strip("[]"))), 53)
+    except ValueError:
+        address, _, port = text.rpartition(":")
+        return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(address.strip("[]"))), int(port))
