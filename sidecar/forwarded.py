@@ -28,8 +28,9 @@ _MODE = b"sec-fetch-mode"
 _DEST = b"sec-fetch-dest"
 _SITE = b"sec-fetch-site"
 _PURPOSE = b"sec-purpose"
-_REQUIRED = (_HOST, _URI, _METHOD, _PROTO)
-_SINGLE = frozenset((*_REQUIRED, _FOR, _MODE, _DEST, _SITE, _PURPOSE, b"origin", b"upgrade", b"range"))
+_SINGLE = frozenset(
+    (_HOST, _URI, _METHOD, _PROTO, _FOR, _MODE, _DEST, _SITE, _PURPOSE, b"origin", b"upgrade", b"range")
+)
 _SENT = frozenset((b"x-user-did", b"x-user-handle"))  # a test holds them to identity_headers.NAMES
 # Some servers take "_" and "." for "-" in a header's name: such a twin of a header that matters is an attack.
 _SPELLINGS = frozenset(
@@ -38,7 +39,6 @@ _SPELLINGS = frozenset(
     for spelling in product(*(b"-_." if letter == ord("-") else (letter,) for letter in name))
 )
 _TWINS = _SPELLINGS - _SINGLE - _SENT
-_WATCHED = _SINGLE | _TWINS | {b"cookie", b"accept"}
 
 # Visible ASCII without "#": nothing that a URL parser drops, or cuts at.
 _PLAIN_URI = re.compile(rb"/[!\"$-~]*")
@@ -83,7 +83,16 @@ class Target:
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
     """`headers`: as ASGI has them, names in lower case. Unreadable unless they tell exactly one request."""
-    values, cookies, accepts_html = _collect(headers)
+    pairs = list(headers)
+    values = dict(pairs)
+    if not _TWINS.isdisjoint(values):
+        raise Unreadable("twin_of_" + _code(min(_TWINS.intersection(values))))
+    cookies = [values[b"cookie"]] if b"cookie" in values else []
+    accept = values.get(b"accept", b"")
+    if len(values) != len(pairs):
+        _refuse_repeated(pairs)
+        cookies = [value for name, value in pairs if name == b"cookie"]
+        accept = b",".join(value for name, value in pairs if name == b"accept")
     try:
         host, uri, method, proto = values[_HOST], values[_URI], values[_METHOD], values[_PROTO]
     except KeyError as error:
@@ -93,56 +102,36 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
         raise Unreadable("bad_x_forwarded_proto")
     if not _PLAIN_URI.fullmatch(uri):
         raise Unreadable("bad_x_forwarded_uri")
-    if not _TOKEN.fullmatch(method):
-        raise Unreadable("bad_x_forwarded_method")
-    navigation, page, renewable = _kind(values, method, accepts_html=accepts_html)
-    upgrade = values.get(b"upgrade")
-    origin = (
-        values.get(b"origin", b"").decode("latin-1") if upgrade and b"websocket" in upgrade.lower() else None
-    )
-    address = values.get(_FOR, b"").decode("latin-1")
+    navigation, page, renewable = _kind(values, method, accept)
     return Target(
-        method.decode("ascii"),
+        _token(method),
         scheme,
         _canonical_host(host, scheme),
         uri.decode("ascii"),
         cookies,
-        address,
+        values.get(_FOR, b"").decode("latin-1"),
         navigation,
         page,
         renewable,
-        origin,
+        _websocket_origin(values) if b"upgrade" in values else None,
     )
 
 
-def _collect(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[bytes], bool]:
-    """The values that may be there once only, those of Cookie, and whether Accept names HTML."""
-    values: dict[bytes, bytes] = {}
-    cookies: list[bytes] = []
-    accepts_html = False
-    for name, value in headers:
-        if name not in _WATCHED:
-            continue
-        if name == b"cookie":
-            cookies.append(value)
-        elif name == b"accept":
-            accepts_html = accepts_html or b"text/html" in value.lower()
-        elif name in _TWINS:
-            raise Unreadable("twin_of_" + _code(name))
-        elif name in values:
+def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
+    seen: set[bytes] = set()
+    for name, _ in pairs:
+        if name in _SINGLE and name in seen:
             raise Unreadable("repeated_" + _code(name))
-        else:
-            values[name] = value
-    return values, cookies, accepts_html
+        seen.add(name)
 
 
-def _kind(values: dict[bytes, bytes], method: bytes, *, accepts_html: bool) -> tuple[bool, bool, bool]:
+def _kind(values: dict[bytes, bytes], method: bytes, accept: bytes) -> tuple[bool, bool, bool]:
     """(navigation, page, renewable), by Fetch Metadata; by Accept where a browser sends none (plain http)."""
     mode = values.get(_MODE)
     dest = values.get(_DEST)
     safe = method in (b"GET", b"HEAD")
     if mode is None and dest is None and _SITE not in values:
-        document = accepts_html and b"upgrade" not in values
+        document = b"text/html" in accept.lower() and b"upgrade" not in values
         return document and safe, document and not safe, False
     if mode != b"navigate":
         return False, False, False
@@ -150,6 +139,20 @@ def _kind(values: dict[bytes, bytes], method: bytes, *, accepts_html: bool) -> t
         return False, dest in _FRAMES, False
     renewable = method == b"GET" and not (_PURPOSE in values or b"upgrade" in values or b"range" in values)
     return safe, not safe, renewable
+
+
+def _websocket_origin(values: dict[bytes, bytes]) -> str | None:
+    """By the Upgrade header, whatever the method: RFC 8441 has CONNECT where RFC 6455 has GET."""
+    if b"websocket" not in values[b"upgrade"].lower():
+        return None
+    return values.get(b"origin", b"").decode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _token(method: bytes) -> str:
+    if not _TOKEN.fullmatch(method):
+        raise Unreadable("bad_x_forwarded_method")
+    return method.decode("ascii")
 
 
 @lru_cache(maxsize=4096)
@@ -161,7 +164,7 @@ def _canonical_host(raw: bytes, scheme: str) -> str:
 
 
 def _code(name: bytes) -> str:
-    """Bounded, since only watched names come here."""
+    """Bounded, since only names that matter come here."""
     return name.decode("ascii").replace("-", "_").replace(".", "_")
 
 

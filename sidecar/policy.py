@@ -47,7 +47,7 @@ class Policy:
     def __init__(
         self, apps: Mapping[str, App], groups: Mapping[str, tuple[str, ...]], *, scheme: str
     ) -> None:
-        compiled = {name: _Members(rules) for name, rules in groups.items()}
+        compiled = {name: _members(rules) for name, rules in groups.items()}
         entries = ((name, app, _App(name, app, compiled)) for name, app in apps.items())
         self._apps = HostTable(
             ((host, rules) for _, app, rules in entries for host in app.hosts), scheme=scheme
@@ -70,16 +70,58 @@ class Policy:
 _UNKNOWN_HOST = Decision(allowed=False, app="", reason="unknown_host")
 
 
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Whom a list of rules names, groups apart."""
+
+    everyone: bool
+    dids: frozenset[str]
+    handles: HostTable[bool]
+
+
+class _Rules:
+    """An app's allow or deny list: its own members and those of the groups it names.
+
+    A group is compiled once, and shared by all who name it.
+    """
+
+    __slots__ = ("_dids", "_everyone", "_handles", "empty", "name_handles")
+
+    def __init__(self, rules: Iterable[str], groups: Mapping[str, _Members]) -> None:
+        named = frozenset(rules)
+        references = {rule for rule in named if rule.startswith("@")}
+        unknown = sorted(rule for rule in references if rule[1:] not in groups)
+        if unknown:
+            raise ValueError(f"no such group: {', '.join(unknown)}; a handle is written without @")
+        parts = [_members(named - references), *(groups[rule[1:]] for rule in sorted(references))]
+        self._everyone = any(part.everyone for part in parts)
+        self._dids = tuple(part.dids for part in parts if part.dids)
+        self._handles = tuple(part.handles for part in parts if part.handles)
+        self.name_handles = bool(self._handles)
+        self.empty = not named
+
+    def match(self, did: str, handle: str | None) -> bool:
+        if self._everyone:
+            return True
+        for dids in self._dids:
+            if did in dids:
+                return True
+        if handle is not None:
+            for handles in self._handles:
+                if handle in handles:
+                    return True
+        return False
+
+
 class _App:
     """One app's rules, and its decisions made in advance."""
 
-    def __init__(self, name: str, app: App, groups: Mapping[str, "_Members"]) -> None:
+    def __init__(self, name: str, app: App, groups: Mapping[str, _Members]) -> None:
         self.name = name
-        self._allow = _resolve(app.allow, groups)
-        self._deny = _resolve(app.deny, groups)
+        self._allow = _Rules(app.allow, groups)
+        self._deny = _Rules(app.deny, groups)
         # Where a deny names handles, someone without one could be whom it means.
-        self._needs_handle = app.require_handle or any(each.handles for each in self._deny)
-        self._reads_handle = self._needs_handle or any(each.handles for each in self._allow)
+        self._needs_handle = app.require_handle or self._deny.name_handles
         self._allowed = Decision(allowed=True, app=name, reason="allowed")
         self._no_rule = Decision(allowed=False, app=name, reason="no_rule")
         self._denied = Decision(allowed=False, app=name, reason="denied")
@@ -87,44 +129,24 @@ class _App:
         self._not_allowed = Decision(allowed=False, app=name, reason="not_allowed")
 
     def decide(self, principal: Principal) -> Decision:
-        if not self._allow:
+        if self._allow.empty:
             return self._no_rule
         did = principal.did
-        handle = _usable_handle(principal.handle) if self._reads_handle else None
-        for members in self._deny:
-            if members.include(did, handle):
-                return self._denied
+        handle = None if principal.handle is None else _usable_handle(principal.handle)
+        if self._deny.match(did, handle):
+            return self._denied
         if self._needs_handle and handle is None:
             return self._handle_required
-        for members in self._allow:
-            if members.include(did, handle):
-                return self._allowed
+        if self._allow.match(did, handle):
+            return self._allowed
         return self._not_allowed
 
 
-class _Members:
-    """Whom a list of rules names, groups apart. Groups are compiled once and shared by the apps."""
-
-    def __init__(self, rules: Iterable[str]) -> None:
-        named = frozenset(rules)
-        self.everyone = "*" in named
-        self.dids = frozenset(_did(rule) for rule in named if rule.startswith("did:"))
-        others = {_handle_rule(rule) for rule in named - self.dids - {"*"}}
-        self.handles = HostTable(((rule, True) for rule in others), scheme=_NO_SCHEME)
-
-    def include(self, did: str, handle: str | None) -> bool:
-        return self.everyone or did in self.dids or (handle is not None and handle in self.handles)
-
-
-def _resolve(rules: Iterable[str], groups: Mapping[str, _Members]) -> tuple[_Members, ...]:
-    """One set of members for the rules that stand here, and one for each group they name; () for no rule."""
+def _members(rules: Iterable[str]) -> _Members:
     named = frozenset(rules)
-    references = {rule for rule in named if rule.startswith("@")}
-    unknown = sorted(rule for rule in references if rule[1:] not in groups)
-    if unknown:
-        raise ValueError(f"no such group: {', '.join(unknown)}; a handle is written without @")
-    own = [_Members(named - references)] if named - references else []
-    return (*own, *(groups[rule[1:]] for rule in sorted(references)))
+    dids = frozenset(_did(rule) for rule in named if rule.startswith("did:"))
+    handles = {_handle_rule(rule) for rule in named - dids - {"*"}}
+    return _Members("*" in named, dids, HostTable(((rule, True) for rule in handles), scheme=_NO_SCHEME))
 
 
 def _did(rule: str) -> str:
@@ -144,10 +166,8 @@ def _handle_rule(rule: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _usable_handle(handle: str | None) -> str | None:
-    """The canonical spelling; None where there is none, so that what can't be read counts as not verified."""
-    if handle is None:
-        return None
+def _usable_handle(handle: str) -> str | None:
+    """The canonical spelling, or None: what can't be read counts as not verified."""
     try:
         name = canonical_host(handle, scheme=_NO_SCHEME)
     except ValueError:
