@@ -87,14 +87,14 @@ class Sidecar:
             now=now,
         )
         self.sessions = Sessions(settings)
-        self._gate = self._wire()
+        self.gate = self._wire()
         self._life = AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
-            await self._gate(scope, receive, send)
+            await self.gate(scope, receive, send)
 
     def _wire(self) -> Gate:
         settings, now, store, feed, sessions = self.settings, self.now, self.store, self.feed, self.sessions

@@ -35,13 +35,13 @@ class Gate:
     def __init__(
         self, settings: Settings, *, check: Check, routes: ASGIApp, pages: Pages, destinations: Destinations
     ) -> None:
-        self._check_path = settings.prefix + "/check"
+        self.check_path = settings.prefix + "/check"
         self._any_host = {settings.prefix + path for path in _ANY_HOST}
         self._public_url = settings.public_url
         self._public_host = settings.public_host
         self._scheme = settings.scheme
         self._unix = settings.server.listen.startswith("unix:")
-        self._check = check
+        self.check = check
         self._routes = routes
         self._pages = pages
         self._destinations = destinations
@@ -57,23 +57,22 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served: run uvicorn with ws='none'")
-        if not self._may_connect(scope):
+        if not self.may_connect(scope["client"]):
             await _send(send, html(403, b"This address may not talk to the sign-in gate.\n", own_origin=False))
-        elif scope["path"] == self._check_path:
+        elif scope["path"] == self.check_path:
             await _send(send, self._checked(scope))
         else:
             await self._serve(scope, receive, send)
 
-    def _may_connect(self, scope: Scope) -> bool:
+    def may_connect(self, client: tuple[str, int] | None) -> bool:
         """On a unix socket there is no address; its mode is the guard (uvicorn then gives None)."""
-        client = scope["client"]
         return self._unix if client is None else self._trusted(client[0])
 
     def _checked(self, scope: Scope) -> Reply:
         if scope["method"] not in _READING:
             return html(405, b"", [(b"allow", b"GET, HEAD")], own_origin=False)
         try:
-            return self._check.answer(scope["headers"])
+            return self.check.answer(scope["headers"])
         except Exception:
             log.exception("check failed", extra={"event": "internal_error"})
             return html(500, b"The sign-in gate failed. Its log says why.\n", own_origin=False)

@@ -5,6 +5,7 @@ Doesn't belong here: what comes back from there (callback.py), the protocol (atp
 """
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from sidecar import loops
 from sidecar.atproto.errors import AtprotoError
 from sidecar.atproto.oauth import OAuthClient
-from sidecar.atproto.syntax import parse_identifier
+from sidecar.atproto.syntax import Did, Handle, ServerUrl, parse_identifier
 from sidecar.destinations import Destinations
 from sidecar.errors import CookiesOff, LoopDetected, SidecarError, TooManyRequests
 from sidecar.limits import Attempts, Slots, client_key
@@ -32,6 +33,7 @@ log = logging.getLogger("sidecar")
 _WINDOW = 300.0  # seconds over which attempts are counted
 _MAX_IDENTIFIER = 2048  # a DID's own bound
 Prompt = Literal["select_account", "create"]
+Identifier = Did | Handle | ServerUrl
 
 
 class Login:
@@ -98,10 +100,10 @@ class Login:
         try:
             if self._probe not in request.cookies:
                 raise CookiesOff("the form came without the cookie that its page had set")
-            self._limit(address(request), identifier)
+            wanted = self._admit(address(request), identifier)
             prompt = self._prompt(fields, request, switch=switch)
             with self._slots.take():
-                return await self._depart(request, identifier, return_to, prompt)
+                return await self._depart(request, wanted, return_to, prompt)
         except (AtprotoError, SidecarError) as error:
             log.info(
                 "sign-in not started",
@@ -109,9 +111,8 @@ class Login:
             )
             return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
 
-    async def _depart(self, request: Request, identifier: str, return_to: str, prompt: Prompt | None) -> Response:
-        parsed = parse_identifier(identifier, development=self._development)
-        sign_in, authorization_url = await self._client.start(parsed, prompt=prompt)
+    async def _depart(self, request: Request, wanted: Identifier, return_to: str, prompt: Prompt | None) -> Response:
+        sign_in, authorization_url = await self._client.start(wanted, prompt=prompt)
         binding = await self._pending.keep(Attempt(sign_in, return_to))
         response = see_other(authorization_url)
         response.headers.append("set-cookie", self._pending.cookie(sign_in.state, binding))
@@ -125,11 +126,18 @@ class Login:
             return "create"
         return "select_account" if switch or self.signed_out in request.cookies else None
 
-    def _limit(self, client_address: str, identifier: str) -> None:
-        key, now = client_key(client_address), self._now()
-        wait = self._per_address.allow(key, now) or self._per_identifier.allow(f"{identifier.lower()} {key}", now)
+    def _admit(self, client_address: str, identifier: str) -> Identifier:
+        """What was typed, if this visitor has tries left. Counted per address, so nobody can lock out somebody else."""
+        key = client_key(client_address)
+        self._count(self._per_address, key)
+        wanted = parse_identifier(identifier, development=self._development)
+        self._count(self._per_identifier, f"{wanted} {key}")
+        return wanted
+
+    def _count(self, attempts: Attempts, key: str) -> None:
+        wait = attempts.allow(key, self._now())
         if wait:
-            raise TooManyRequests("too many sign-in attempts", retry_after=int(wait) + 1)
+            raise TooManyRequests("too many sign-in attempts", retry_after=math.ceil(wait))
 
     def _form(
         self,
