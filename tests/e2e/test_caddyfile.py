@@ -1,4 +1,4 @@
-"""What Caddyfile.example makes of odd requests, byte by byte: the real Caddy between a stand-in sidecar and app.
+"""What Caddyfile.example makes of odd requests, byte by byte: real Caddy between a stand-in sidecar and app.
 
 The stand-in lets in whoever has the cookie `sidecar=in`. The whole with the real sidecar: test_gate.py.
 """
@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.lab import caddy
+from tests.lab.child import Children
 from tests.lab.ports import free_port
 from tests.lab.wire import Answer, Message, recording, send
 
@@ -42,7 +43,14 @@ class Gate:
     """What the app got."""
 
     async def get(self, target: str = "/", *headers: str) -> Message:
-        lines = [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", "Connection: close", *headers, "", ""]
+        lines = [
+            f"GET {target} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            "Connection: close",
+            *headers,
+            "",
+            "",
+        ]
         return await send(self.port, "\n".join(lines))
 
     async def as_alice(self, *headers: str) -> Message:
@@ -67,12 +75,19 @@ async def caddy_and_all(
     if request.param == "renewing":
         file = caddy.beside_example(
             folder,
-            (f"http://127.0.0.1:{port}", "import atproto-pages", f"import atproto-renewing 127.0.0.1:{app_port}"),
+            (
+                f"http://127.0.0.1:{port}",
+                "import atproto-pages",
+                f"import atproto-renewing 127.0.0.1:{app_port}",
+            ),
         )
-    async with recording(sidecar_port, sidecar) as asked, recording(app_port, app) as passed:
-        child = await caddy.start(folder, file, port=port, env=env)
+    async with (
+        recording(sidecar_port, sidecar) as asked,
+        recording(app_port, app) as passed,
+        Children() as children,
+    ):
+        await caddy.start(children, folder, file, port=port, env=env)
         yield Gate(port, request.param == "renewing", asked, passed)
-        await child.stop()
 
 
 @pytest.fixture
@@ -106,7 +121,7 @@ async def test_the_app_gets_each_identity_header_once(gate: Gate) -> None:
         ["X-User_DID: did:plc:forged", "X_User-Handle: forged.test"],
         ["X.User.DID: did:plc:forged", "X.User.Handle: forged.test"],
     ],
-    ids=lambda forged: " + ".join(forged),
+    ids=" + ".join,
 )
 async def test_no_forged_identity_header_reaches_the_app(gate: Gate, forged: list[str]) -> None:
     request = await gate.as_alice(*forged)
@@ -174,7 +189,9 @@ async def test_the_check_is_not_reached_from_outside(gate: Gate, target: str) ->
     assert gate.asked == []
 
 
-@pytest.mark.parametrize("target", ["/auth/check;x", "/auth\\check", "/auth/%2563heck", "/auth/checks", "/auth;/check"])
+@pytest.mark.parametrize(
+    "target", ["/auth/check;x", "/auth\\check", "/auth/%2563heck", "/auth/checks", "/auth;/check"]
+)
 async def test_what_only_looks_like_the_check_is_none(gate: Gate, target: str) -> None:
     await gate.get(target, "X-Forwarded-Uri: /", "X-Forwarded-Method: GET", "Cookie: sidecar=in")
     asked = gate.asked[-1]
@@ -228,7 +245,13 @@ async def test_the_check_is_asked_with_the_original_request(gate: Gate) -> None:
 
 
 async def test_a_connection_header_takes_no_forwarded_value_from_the_check(gate: Gate) -> None:
-    names = ["X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For"]
+    names = [
+        "X-Forwarded-Uri",
+        "X-Forwarded-Method",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-For",
+    ]
     await gate.get("/page", f"Connection: {', '.join(names)}", *(f"{name}: forged" for name in names))
     [check] = gate.asked
     assert [check.all(name) for name in names] == [
@@ -256,5 +279,7 @@ async def test_only_the_renewing_form_passes_a_renewed_cookie_on(gate: Gate) -> 
 async def test_an_example_without_any_setting_listens_on_loopback_only(tmp_path: Path) -> None:
     config = await caddy.adapt(caddy.EXAMPLE, {})
     assert config["admin"] == {"disabled": True}
-    listening = [address for server in config["apps"]["http"]["servers"].values() for address in server["listen"]]
+    listening = [
+        address for server in config["apps"]["http"]["servers"].values() for address in server["listen"]
+    ]
     assert listening == ["127.0.0.1:8080"]

@@ -1,8 +1,8 @@
 """The real Caddy, on the Caddyfile that people are given.
 
-A Caddyfile that names `.internal` sites makes Caddy create an authority and put its root into the system's trust
-store, even where certificate files are given. So TLS is added to the adapted JSON, without any issuer, and Caddy's
-own files stay in a folder of the test.
+A Caddyfile that names `.internal` sites makes Caddy create an authority and put its root into the system's
+trust store, even where certificate files are given. So TLS is added to the adapted JSON, without any issuer,
+and Caddy's own files stay in a folder of the test.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.certs import Certificates
-from tests.lab.child import Child, program
+from tests.lab.child import Child, Children, program
 from tests.lab.node import ROOT
 from tests.lab.ports import answers
 
@@ -22,7 +22,13 @@ RENEWING = ROOT / "config" / "Caddyfile.renew-on-any-request"
 
 
 async def start(
-    folder: Path, caddyfile: Path, *, port: int, env: Mapping[str, str], certificates: Certificates | None = None
+    children: Children,
+    folder: Path,
+    caddyfile: Path,
+    *,
+    port: int,
+    env: Mapping[str, str],
+    certificates: Certificates | None = None,
 ) -> Child:
     """Run Caddy on `caddyfile`, whose {$…} come from `env`; back when it accepts connections on `port`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +38,9 @@ async def start(
         add_tls(config, certificates)
     path = folder / "caddy.json"
     path.write_text(json.dumps(config, indent=1))
-    child = await Child.start("Caddy", [program("caddy"), "run", "--config", path], log=folder / "caddy.log", env=env)
+    child = await children.start(
+        "Caddy", [program("caddy"), "run", "--config", path], log=folder / "caddy.log", env=env
+    )
 
     async def listening() -> bool:
         child.check()  # before the connection: another program may have the port
@@ -43,9 +51,11 @@ async def start(
 
 
 def beside_example(folder: Path, *sites: tuple[str, ...]) -> Path:
-    """A Caddyfile that has the example's site and snippets, and further sites: their address, then their lines."""
+    """A Caddyfile with the example's site and snippets, and further `sites`: an address, then its lines."""
     blocks = [f"import {EXAMPLE}", f"import {RENEWING}"]
-    blocks += [f"{address} {{\n" + "".join(f"\t{line}\n" for line in lines) + "}" for address, *lines in sites]
+    blocks += [
+        f"{address} {{\n" + "".join(f"\t{line}\n" for line in lines) + "}" for address, *lines in sites
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "Caddyfile"
     file.write_text("\n".join(blocks))

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.lab import node
 from tests.lab.certs import Certificates
-from tests.lab.child import Child
+from tests.lab.child import Child, Children
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Network:
 
 
 async def start(
+    children: Children,
     folder: Path,
     *,
     plc_port: int,
@@ -58,7 +59,8 @@ async def start(
         "data": str(folder / "data"),
         "plcPort": plc_port,
         "pds": [
-            {"hostname": pds.hostname, "port": pds.port, "handles": pds.handles, "tls": pds.tls} for pds in servers
+            {"hostname": pds.hostname, "port": pds.port, "handles": pds.handles, "tls": pds.tls}
+            for pds in servers
         ],
         "accounts": [
             {
@@ -77,7 +79,7 @@ async def start(
         env["NODE_EXTRA_CA_CERTS"] = str(certificates.ca)
     (folder / "network.json").write_text(json.dumps(config))
     argv = [node.NODE, node.HERE / "network.mjs", folder / "network.json"]
-    child = await Child.start("the PDS", argv, log=folder / "network.log", env=env)
+    child = await children.start("the PDS", argv, log=folder / "network.log", env=env)
 
     async def said_ready() -> bool:
         return '"ready":true' in child.output()

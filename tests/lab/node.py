@@ -31,7 +31,7 @@ def installed() -> bool:
 
 
 def install() -> None:
-    """Install what package-lock.json names. No package's own scripts run: nothing compiles, nothing is fetched."""
+    """Install what package-lock.json names. No package's own scripts run: nothing compiles."""
     if installed():
         MARK.touch()  # newer than what it is made from, for make
         return
@@ -40,7 +40,7 @@ def install() -> None:
     PACKAGES.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(HERE / name, PACKAGES / name)
-    command = [NODE, NPM, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"]
+    command: list[str | Path] = [NODE, NPM, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"]
     path = f"{NODE_HOME / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     subprocess.run(command, cwd=PACKAGES, env={**os.environ, "PATH": path}, check=True)
     MARK.write_text(wanted())
@@ -50,4 +50,6 @@ if __name__ == "__main__":
     try:
         install()
     except subprocess.CalledProcessError as failure:
-        sys.exit(f"npm could not install the packages (exit {failure.returncode}); run the same command again")
+        sys.exit(
+            f"npm could not install the packages (exit {failure.returncode}); run the same command again"
+        )

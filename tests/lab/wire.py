@@ -69,7 +69,7 @@ Answer = tuple[int, Headers, bytes]
 
 @asynccontextmanager
 async def recording(port: int, answer: Callable[[Message], Answer]) -> AsyncIterator[list[Message]]:
-    """Serve on the port with `answer`; yields the requests as they came, names in lower case, all else untouched."""
+    """Serve on the port with `answer`; yields the requests as they came, but for names in lower case."""
     seen: list[Message] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,7 +79,9 @@ async def recording(port: int, answer: Callable[[Message], Answer]) -> AsyncIter
                 request = await _message(parser, reader)
                 seen.append(request)
                 status, headers, body = answer(request)
-                head = h11.Response(status_code=status, headers=[*headers, ("Content-Length", str(len(body)))])
+                head = h11.Response(
+                    status_code=status, headers=[*headers, ("Content-Length", str(len(body)))]
+                )
                 for event in (head, h11.Data(body), h11.EndOfMessage()):
                     writer.write(parser.send(event) or b"")
                 await writer.drain()
