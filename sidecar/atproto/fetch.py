@@ -1,12 +1,12 @@
-"""Fetching from servers that strangers name: one `Fetcher`, everything it says checked.
+"""Fetching from servers that strangers name: one `Fetcher`, and everything an answer says doubted.
 
-Owns: which URLs are asked at all, the overall deadline, redirects, and how an answer's status, type and JSON are read.
+Owns: which URLs are asked at all, the overall deadline, redirects, how status, type and JSON are read.
 Doesn't belong here: addresses and connections (transport.py), what a document means (identity/, oauth/).
 
-    httpx.AsyncClient          auth, forms, headers; no cookies, no proxies from the environment
-      └─ BoundedTransport      reads answers in full, capped in decoded bytes
-           └─ GuardedTransport one connection pool per reach
-                └─ _GuardedBackend   resolve → check every address → connect to a checked one
+    httpx.AsyncClient              forms and auth; no cookies, no proxies from the environment
+      └─ BoundedTransport          reads answers in full, capped in decoded bytes
+           └─ GuardedTransport     one connection pool per reach
+                └─ _GuardedBackend resolve → check every address → connect to a checked one
 """
 
 import asyncio
@@ -18,22 +18,30 @@ from typing import Never
 import httpcore
 import httpx
 
-from . import transport as _transport
-from .errors import FetchError, ForbiddenAddress, RequestRefused, ServerUnreachable, UnexpectedResponse
+from . import transport as network
+from .errors import ForbiddenAddress, RequestRefused, ServerUnreachable, UnexpectedResponse
 from .transport import BoundedTransport, Connect, GuardedTransport, Reach, Resolve
 
-JSON = ("application/json",)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TRY_LATER = frozenset({408, 425, 429})
+_TRY_LATER = frozenset({408, 425, 429})  # beside 5xx
+_TRANSPORT_FAULTS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    OSError,
+)
 
 
 class Fetcher:
-    """The one way out to the network. Safe to share between tasks; belongs to one event loop.
+    """The one way out to the network. Tasks may share it; it belongs to one event loop.
 
-    `deadline`: seconds for one request as a whole. `operator_origins`: origins (`https://plc.directory`) the operator
-    named himself: their addresses aren't checked and they may speak http, but never as the target of a redirect.
+    `deadline`: seconds for one request as a whole.
+    `operator_origins`: origins the operator named (`https://plc.directory`). Their addresses aren't checked
+    and they may speak http; as the target of a redirect they are like any other.
     `development`: hosts that resolve to loopback only are reachable too, over http and on any port.
-    `resolve`, `connect`: in place of the system's name resolution and TCP. `transport`: in place of the guard (tests).
+    `resolve`, `connect`: in place of the system's. `transport`: in place of all that is guarded, for tests.
     """
 
     def __init__(
@@ -48,17 +56,17 @@ class Fetcher:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._deadline = deadline
-        self._operator_origins = operator_origins
+        self._operator_origins = frozenset(_origin(httpx.URL(origin)) for origin in operator_origins)
         self._development = development
-        self._resolve = resolve or _transport.resolve
-        guarded = transport or GuardedTransport(resolve=self._resolve, connect=connect or _transport.connect)
+        self._public = Reach.PUBLIC_OR_LOOPBACK if development else Reach.PUBLIC
+        self._resolve = resolve or network.resolve
+        guarded = transport or GuardedTransport(resolve=self._resolve, connect=connect or network.connect)
         self._client = httpx.AsyncClient(
             transport=BoundedTransport(guarded),
-            headers={"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"},
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # nobody gets to mark us
-            timeout=None,  # noqa: S113 - httpx's timeouts are per operation; ours is the overall deadline
+            timeout=None,  # noqa: S113 - httpx counts per operation; `deadline` bounds the whole
             trust_env=False,
-            follow_redirects=False,
         )
 
     async def aclose(self) -> None:
@@ -76,36 +84,28 @@ class Fetcher:
         deadline: float | None = None,
         redirects: int = 0,
     ) -> httpx.Response:
-        """The answer, whatever its status, read in full: at most `limit` decoded bytes within `deadline` seconds.
+        """The answer, whatever its status, read in full: at most `limit` decoded bytes.
 
-        Up to `redirects` redirects of a GET are followed, to https on port 443 only; form and auth stay behind.
-        Raises ServerUnreachable (transport faults, deadline), ForbiddenAddress, UnexpectedResponse (size, redirect).
+        `deadline` can only shorten the Fetcher's own. Up to `redirects` redirects of a GET are followed, to
+        https on port 443 only; auth stays behind. Raises ServerUnreachable (transport faults, deadline),
+        ForbiddenAddress, UnexpectedResponse (size, redirects).
         """
         target = _parse(url)
+        reach = self._reach(target)
+        hops = redirects if method == "GET" else 0
         try:
-            async with asyncio.timeout(self._deadline if deadline is None else deadline):
-                response = await self._send(method, target, self._reach(target), data, headers, auth, limit)
-                for _ in range(redirects if method == "GET" else 0):
-                    if not _is_redirect(response):
-                        break
-                    target = _next_hop(target, response)
-                    response = await self._send(method, target, self._public, None, headers, None, limit)
-        except FetchError:
-            raise
+            async with asyncio.timeout(self._deadline if deadline is None else min(deadline, self._deadline)):
+                response = await self._send(
+                    method, target, reach, limit, data=data, headers=headers, auth=auth
+                )
+                while hops and _is_redirect(response):
+                    hops -= 1
+                    target = _next_hop(response)
+                    response = await self._send("GET", target, self._public, limit, headers=headers)
         except TimeoutError as exc:
-            raise ServerUnreachable(f"{_origin(target)}: no complete answer in time") from exc
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            httpcore.NetworkError,
-            httpcore.TimeoutException,
-            httpcore.ProtocolError,
-            httpcore.UnsupportedProtocol,
-            OSError,
-        ) as exc:
+            raise ServerUnreachable(f"{_origin(target)}: no whole answer in time") from exc
+        except _TRANSPORT_FAULTS as exc:
             raise ServerUnreachable(f"{_origin(target)}: {type(exc).__name__} {str(exc)[:200]}") from exc
-        if redirects and _is_redirect(response):
-            raise UnexpectedResponse(f"{_origin(target)}: too many redirects", status=response.status_code)
         return response
 
     async def json(
@@ -113,14 +113,14 @@ class Fetcher:
         url: str,
         *,
         limit: int = 64 * 1024,
-        content_types: Collection[str] = JSON,
+        content_types: Collection[str] = ("application/json",),
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
     ) -> dict[str, object]:
         """The JSON object at the URL: status exactly 200, no redirect, one of the content types.
 
-        Raises what `request` does, ServerUnreachable for 5xx and 429, RequestRefused for 403, and
-        UnexpectedResponse, whose `status` tells a 404 from the rest.
+        Raises what `request` and `raise_for_fault` do, and UnexpectedResponse, whose `status` tells a 404
+        from the rest.
         """
         accept = {"Accept": ", ".join(content_types), **(headers or {})}
         response = await self.request("GET", url, headers=accept, limit=limit, deadline=deadline)
@@ -137,19 +137,32 @@ class Fetcher:
             raise UnexpectedResponse(f"{origin}: {str(exc)[:200]}") from exc
 
     async def check_url(self, url: str) -> None:
-        """Check a URL before a browser is sent there. Raises ForbiddenAddress, ServerUnreachable."""
+        """Judge a URL before a browser is sent there. Raises ForbiddenAddress, ServerUnreachable."""
         target = _parse(url)
         reach = self._reach(target)
         port = target.port or (443 if target.scheme == "https" else 80)
         try:
             async with asyncio.timeout(self._deadline):
-                await _transport.checked_addresses(target.host, port, reach=reach, resolve=self._resolve)
+                await network.checked_addresses(target.host, port, reach=reach, resolve=self._resolve)
         except TimeoutError as exc:
-            raise ServerUnreachable(f"{target.host}: name resolution took too long") from exc
+            raise ServerUnreachable(f"{target.host}: no name resolution in time") from exc
 
-    @property
-    def _public(self) -> Reach:
-        return Reach.PUBLIC_OR_LOOPBACK if self._development else Reach.PUBLIC
+    async def _send(
+        self,
+        method: str,
+        target: httpx.URL,
+        reach: Reach,
+        limit: int,
+        *,
+        data: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: httpx.Auth | None = None,
+    ) -> httpx.Response:
+        extensions = {"reach": reach, "limit": limit}
+        request = self._client.build_request(
+            method, target, data=data, headers=headers, extensions=extensions
+        )
+        return await self._client.send(request, auth=auth)
 
     def _reach(self, target: httpx.URL) -> Reach:
         if _origin(target) in self._operator_origins:
@@ -160,37 +173,27 @@ class Fetcher:
             return Reach.LOOPBACK
         raise ForbiddenAddress(f"{_origin(target)} is not https")
 
-    async def _send(
-        self,
-        method: str,
-        target: httpx.URL,
-        reach: Reach,
-        data: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        auth: httpx.Auth | None,
-        limit: int,
-    ) -> httpx.Response:
-        request = self._client.build_request(
-            method, target, data=data, headers=headers, extensions={"reach": reach, "limit": limit}
-        )
-        return await self._client.send(request, auth=auth)
-
 
 def raise_for_fault(response: httpx.Response) -> None:
-    """Raise where the server failed rather than answered: RequestRefused for 403, ServerUnreachable for 5xx and 429."""
+    """Raise where the server failed instead of answering: ServerUnreachable for 5xx, 408, 425 and 429.
+
+    403 too (RequestRefused): with it the edges of large hosts refuse some clients and some networks, whatever
+    they ask for.
+    """
     origin, status = _origin(response.url), response.status_code
     if status == 403:
         raise RequestRefused(
-            f"{origin} answered 403: it, or the edge before it, refuses clients like ours or our address"
+            f"{origin} answered 403: it, or an edge before it, refuses our client or network"
         )
     if status >= 500 or status in _TRY_LATER:
         raise ServerUnreachable(f"{origin} answered {status}")
 
 
 def parse_json_object(content: bytes) -> dict[str, object]:
-    """One JSON object in UTF-8, without what parsers disagree about. Raises ValueError.
+    """One JSON object in UTF-8. Raises ValueError.
 
-    Refused: doubled names and NaN (RFC 8259 leaves them open), nesting too deep, surrogates that no text can hold.
+    Refused as well: what parsers disagree about (doubled names, NaN), nesting too deep, lone surrogates,
+    which no text can hold.
     """
     try:
         value = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -198,7 +201,7 @@ def parse_json_object(content: bytes) -> dict[str, object]:
     except RecursionError as exc:
         raise ValueError("JSON nested too deeply") from exc
     if not isinstance(value, dict):
-        raise ValueError("JSON, but not an object")  # noqa: TRY004 - a wrong value from outside, not a wrong call
+        raise ValueError("JSON, but no object")  # noqa: TRY004 - a stranger's value, not a caller's mistake
     return value
 
 
@@ -217,30 +220,26 @@ def _parse(url: str) -> httpx.URL:
     try:
         target = httpx.URL(url)
     except httpx.InvalidURL as exc:
-        raise ForbiddenAddress(f"not a URL: {url[:80]!r}") from exc
+        raise ForbiddenAddress(f"no URL: {url[:80]!r}") from exc
     if target.scheme not in ("https", "http") or not target.host or target.userinfo:
-        raise ForbiddenAddress(f"not a plain https URL: {url[:80]!r}")
+        raise ForbiddenAddress(f"no plain https URL: {url[:80]!r}")
     return target
-
-
-def _next_hop(target: httpx.URL, response: httpx.Response) -> httpx.URL:
-    try:
-        hop = _parse(str(target.join(response.headers["location"])))
-    except (httpx.InvalidURL, ForbiddenAddress) as exc:
-        raise UnexpectedResponse(
-            f"{_origin(target)}: redirect to no URL", status=response.status_code
-        ) from exc
-    if hop.scheme != "https" or hop.port is not None:
-        raise UnexpectedResponse(
-            f"{_origin(target)}: redirect to other than https", status=response.status_code
-        )
-    return hop
 
 
 def _is_redirect(response: httpx.Response) -> bool:
     return response.status_code in _REDIRECTS and "location" in response.headers
 
 
+def _next_hop(response: httpx.Response) -> httpx.URL:
+    try:
+        hop = _parse(str(response.url.join(response.headers["location"])))
+    except (httpx.InvalidURL, ForbiddenAddress) as exc:
+        raise UnexpectedResponse(f"{_origin(response.url)} redirects to no URL") from exc
+    if hop.scheme != "https" or hop.port is not None:
+        raise UnexpectedResponse(f"{_origin(response.url)} redirects to other than https on port 443")
+    return hop
+
+
 def _origin(url: httpx.URL) -> str:
-    """As browsers spell it: default ports left out (httpx has dropped them already)."""
+    """As browsers spell it; httpx has lower-cased it and dropped a default port."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"

@@ -3,9 +3,10 @@
 Owns: the syntax, its canonical spelling, and what of it people may type. Pure: no I/O, no clock.
 Doesn't belong here: whether a name exists, or who it belongs to (identity/).
 
-Strict parsers (`parse_did`, `parse_handle`, `parse_origin`) are for what machines say; `parse_identifier` is for what
-people type or paste. Internationalised handles are taken in their Unicode spelling from people only, and turned into
-the ASCII one (IDNA 2008 with the UTS 46 mapping); what that refuses, emoji among it, can be typed as `xn--…`.
+The strict parsers (`parse_did`, `parse_handle`, `parse_origin`) are for what machines say,
+`parse_identifier` is for what people type or paste. Only people may write an internationalised name in
+Unicode: it becomes the ASCII one (IDNA 2008 after the UTS 46 mapping). What that refuses, emoji among it,
+can be typed as `xn--…`.
 
 `development` admits what exists on a developer's machine only: `.test` handles, http and ports on loopback.
 """
@@ -30,7 +31,7 @@ class Handle(str):
 
 
 class ServerUrl(str):
-    """An origin in canonical spelling: `https://host[:port]`, and in development `http://localhost:2583` too."""
+    """An origin in canonical spelling: `https://host[:port]`; in development `http://localhost:2583` too."""
 
     __slots__ = ()
 
@@ -71,9 +72,9 @@ def is_valid_handle_syntax(text: str) -> bool:
 
 
 def parse_did(text: str, *, development: bool = False) -> Did:
-    """A `did:plc` or `did:web`. Raises InvalidIdentifier for bad syntax, UnsupportedDidMethod for other methods.
+    """A did:plc, or a did:web of a bare host name: no path, no port (but for localhost in development).
 
-    did:web is a bare host name: no path, no port but for localhost in development.
+    Raises InvalidIdentifier for bad syntax, UnsupportedDidMethod for other methods.
     """
     if not is_valid_did_syntax(text):
         raise InvalidIdentifier(f"not a DID: {text[:80]!r}")
@@ -87,7 +88,7 @@ def parse_did(text: str, *, development: bool = False) -> Did:
 
 
 def parse_handle(text: str, *, development: bool = False) -> Handle:
-    """The handle in lower case. Raises InvalidIdentifier for bad syntax and for TLDs that are never resolved."""
+    """The handle in lower case. Raises InvalidIdentifier: bad syntax, or a TLD that is never resolved."""
     if not is_valid_handle_syntax(text):
         raise InvalidIdentifier(f"not a handle: {text[:80]!r}")
     handle = text.lower()
@@ -116,12 +117,12 @@ def parse_origin(text: str, *, development: bool = False) -> ServerUrl:
 def parse_identifier(text: str, *, development: bool = False) -> Did | Handle | ServerUrl:
     """What a person typed or pasted: a handle, a DID, the address of a server or of a profile page.
 
-    Forgives `@`, `at://`, case, spaces around it and invisible characters anywhere. Raises InvalidIdentifier, and
-    UnsupportedDidMethod for DIDs that are neither plc nor web.
+    Forgives `@`, `at://`, case, spaces around it and invisible characters anywhere. Raises InvalidIdentifier,
+    and UnsupportedDidMethod for DIDs that are neither plc nor web.
     """
     if len(text) > _MAX_TYPED:
         raise InvalidIdentifier(f"too long: {len(text)} characters")
-    # Category C: control, format (zero-width, direction marks), surrogates, unassigned. Pastes bring them along.
+    # Category C: control and format characters (zero-width, direction marks), which pastes bring along.
     visible = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()
     if url := _TYPED_URL.fullmatch(visible):
         return _parse_typed_url(*url.groups(), development=development)

@@ -1,11 +1,13 @@
 """The guarded transport: how a request travels to a server that a stranger named.
 
-Owns: resolve, check every address, connect to a checked one, and read no more than was asked for. The guard sits below
-httpcore's connection pool, so connections are pooled by host name and certificates checked against it, while the
+Owns: resolve, check every address, connect to a checked one, read no more than was asked for. The guard sits
+below httpcore's pool: connections are pooled by host name and certificates checked against it, while the
 address that was checked is the one connected to.
-Doesn't belong here: deadlines, redirects and what an answer means (fetch.py); which addresses are public (addresses.py).
+Doesn't belong here: deadlines, redirects, what answers mean (fetch.py); which addresses are public
+(addresses.py).
 
-`resolve` and `connect` are the two ends that touch the network; tests put their own in place.
+`resolve` and `connect` are the two ends that touch the network. A Fetcher takes others in their place;
+whoever can't reach the Fetcher replaces them here before it is made.
 """
 
 import asyncio
@@ -13,33 +15,33 @@ import ipaddress
 import socket
 import ssl
 import zlib
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from enum import Enum
 
 import httpcore
 import httpx
 
-from .addresses import IPv4, IPv6, is_loopback, is_public
+from .addresses import Address, is_loopback, is_public
 from .errors import ForbiddenAddress, HostNotFound, ServerUnreachable, UnexpectedResponse
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # host, port → addresses
 Connect = Callable[[str, int], Awaitable[httpcore.AsyncNetworkStream]]  # checked address, port → stream
 
-# One address that swallows packets must not use up the time of the next.
+# Seconds; one address that swallows packets must not use up the time of the next.
 _CONNECT_TIMEOUT = 3.0
-_DEFAULT_LIMIT = 64 * 1024
+_NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+_FRAMING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 class Reach(Enum):
-    """Where a request may go."""
+    """Where a request may go; one bad address condemns a host."""
 
     PUBLIC = "public unicast addresses"
     PUBLIC_OR_LOOPBACK = "public unicast addresses, or loopback only"
     LOOPBACK = "loopback only"
-    ANYWHERE = "anywhere: the operator named the server"
+    ANYWHERE = "anywhere, for the operator named the server"
 
-    def permits(self, addresses: Sequence[IPv4 | IPv6]) -> bool:
-        """Whether all of a host's addresses may be connected to; one bad address condemns the host."""
+    def permits(self, addresses: Sequence[Address]) -> bool:
         public, loopback = all(map(is_public, addresses)), all(map(is_loopback, addresses))
         return {
             Reach.PUBLIC: public,
@@ -50,26 +52,25 @@ class Reach(Enum):
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """The host's addresses in the order the system prefers. Raises OSError."""
+    """The host's addresses, in the order the system prefers. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
 async def connect(address: str, port: int) -> httpcore.AsyncNetworkStream:
-    """A TCP connection to one address, which has been checked. Raises httpcore.ConnectError and ConnectTimeout."""
+    """A TCP connection to a checked address. Raises httpcore's ConnectError, ConnectTimeout."""
     return await httpcore.AnyIOBackend().connect_tcp(address, port, timeout=_CONNECT_TIMEOUT)
 
 
 async def checked_addresses(host: str, port: int, *, reach: Reach, resolve: Resolve) -> list[str]:
-    """The host's addresses, all of them permitted. Raises ForbiddenAddress, HostNotFound, ServerUnreachable."""
+    """The host's addresses, every one permitted. Raises ForbiddenAddress, HostNotFound, ServerUnreachable."""
     try:
         addresses = [ipaddress.ip_address(text) for text in await resolve(host, port)]
     except socket.gaierror as exc:
-        if exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
-            raise HostNotFound(f"{host} has no address") from exc
-        raise ServerUnreachable(f"{host}: name resolution failed ({exc})") from exc
+        fault = HostNotFound if exc.errno in _NO_ADDRESS else ServerUnreachable
+        raise fault(f"{host}: {exc}") from exc
     except (OSError, ValueError) as exc:  # UnicodeError is a ValueError: a name that DNS can't hold
-        raise ServerUnreachable(f"{host}: name resolution failed ({type(exc).__name__})") from exc
+        raise ServerUnreachable(f"{host}: no name resolution ({type(exc).__name__})") from exc
     if not addresses:
         raise HostNotFound(f"{host} has no address")
     if not reach.permits(addresses):
@@ -86,12 +87,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         self._connect = connect
 
     async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature; the caller's deadline rules
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+        self, host: str, port: int, *_: object, **__: object
     ) -> httpcore.AsyncNetworkStream:
         *others, last = await checked_addresses(host, port, reach=self._reach, resolve=self._resolve)
         for address in others:
@@ -103,9 +99,9 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """httpx's way to the guarded pools, one per reach: a connection opened for one is never used for another.
+    """httpx's way to the guarded pools. The request's `reach` extension says which one.
 
-    The request's `reach` extension says which.
+    One pool per reach: a connection that was opened for one is never used for another.
     """
 
     def __init__(self, *, resolve: Resolve, connect: Connect) -> None:
@@ -125,17 +121,13 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         url = request.url
         response = await self._pools[request.extensions["reach"]].handle_async_request(
             httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                ),
+                request.method,
+                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
                 headers=request.headers.raw,
                 content=request.stream,
                 extensions=request.extensions,
             )
         )
-        if not isinstance(response.stream, AsyncIterable):
-            raise TypeError("an asynchronous pool answers with an asynchronous stream")
         return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
 
     async def aclose(self) -> None:
@@ -147,15 +139,19 @@ class _Body(httpx.AsyncByteStream):
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
 
-    def __aiter__(self):  # type: ignore
-        return self._response.aiter_stream()
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.aiter_stream():
+            yield chunk
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
 
 class BoundedTransport(httpx.AsyncBaseTransport):
-    """Reads every answer in full, up to the request's `limit` extension in decoded bytes, whoever asks for the body."""
+    """Reads every answer in full, up to the request's `limit` extension in decoded bytes.
+
+    It does so below httpx, which would read without a bound for an `httpx.Auth` that looks at bodies.
+    """
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
@@ -163,15 +159,12 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self._inner.handle_async_request(request)
         try:
-            body = await _read(response, limit=request.extensions.get("limit", _DEFAULT_LIMIT))
+            body = await _read(response, limit=request.extensions["limit"])
+        except (ValueError, zlib.error) as exc:
+            raise UnexpectedResponse(f"{request.url.host}: {exc}") from exc
         finally:
             await response.aclose()
-        framing = {"content-encoding", "content-length", "transfer-encoding"}
-        headers = [
-            (name, value)
-            for name, value in response.headers.raw
-            if name.decode("latin-1").lower() not in framing
-        ]
+        headers = [(name, value) for name, value in response.headers.items() if name not in _FRAMING]
         return httpx.Response(response.status_code, headers=headers, content=body)
 
     async def aclose(self) -> None:
@@ -179,16 +172,20 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
 
 async def _read(response: httpx.Response, *, limit: int) -> bytes:
-    """We ask for no compression; storage that compresses all the same is read, one bounded step at a time."""
+    """The decoded body. Raises ValueError and zlib.error.
+
+    We ask for no compression, but storage that keeps its files gzipped sends them so all the same.
+    """
     coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in ("identity", "", "gzip", "deflate"):
-        raise UnexpectedResponse(f"content-encoding {coding[:40]!r}, which we didn't ask for")
-    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if coding in ("gzip", "deflate") else None
-    body = bytearray()
+    if coding not in ("identity", "gzip"):
+        raise ValueError(f"content-encoding {coding[:40]!r}, which nobody asked for")
     if not isinstance(response.stream, httpx.AsyncByteStream):
-        raise TypeError("a synchronous response")
+        raise TypeError("an asynchronous transport answers with an asynchronous stream")
+    gunzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if coding == "gzip" else None
+    body, received = bytearray(), 0
     async for chunk in response.stream:
-        body += inflate.decompress(chunk, limit + 1 - len(body)) if inflate else chunk
-        if len(body) > limit:
-            raise UnexpectedResponse(f"more than {limit} bytes")
+        received += len(chunk)
+        body += gunzip.decompress(chunk, limit + 1 - len(body)) if gunzip else chunk
+        if max(len(body), received) > limit:
+            raise ValueError(f"more than {limit} bytes")
     return bytes(body)

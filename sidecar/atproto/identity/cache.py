@@ -6,6 +6,7 @@ Doesn't belong here: what is loaded.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -26,32 +27,27 @@ class Cache(Generic[K, V]):
         self._flights: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, *, fresh: bool = False) -> V:
-        """The value, from memory or loaded; `fresh` always loads, or joins a load under way. Raises what it raises.
+        """The value, remembered or loaded; `fresh`: loaded, though by a load that was under way already.
 
-        A waiter that is cancelled leaves the load to the others.
+        A waiter that is cancelled leaves the load to the others. Raises what the load raises.
         """
         if not fresh and (entry := self._entries.get(key)) and self._now() < entry[0]:
             return entry[1]
         flight = self._flights.get(key)
         if flight is None:
-            flight = asyncio.create_task(self._fly(key))
-            flight.add_done_callback(_retrieved)
-            self._flights[key] = flight
+            flight = self._flights[key] = asyncio.create_task(self._fly(key))
+            flight.add_done_callback(partial(self._landed, key))
         return await asyncio.shield(flight)
 
     async def _fly(self, key: K) -> V:
-        try:
-            value = await self._load(key)
-        finally:
-            del self._flights[key]
+        value = await self._load(key)
         self._entries.pop(key, None)
         self._entries[key] = (self._now() + self._ttl, value)
         while len(self._entries) > self._size:
             del self._entries[next(iter(self._entries))]
         return value
 
-
-def _retrieved(flight: asyncio.Task[V]) -> None:
-    """Look at the outcome even if all waiters are gone, or asyncio warns of a fault nobody saw."""
-    if not flight.cancelled():
-        flight.exception()
+    def _landed(self, key: K, flight: asyncio.Task[V]) -> None:
+        del self._flights[key]
+        if not flight.cancelled():
+            flight.exception()  # looked at, lest asyncio complain where all waiters are gone

@@ -1,6 +1,7 @@
 """The directory: from a handle or a DID to who that is and which server speaks for them.
 
-Owns: fetching DID documents (plc, web), holding handle and DID against each other, remembering both for a while.
+Owns: fetching DID documents (plc, web), holding handle and DID against each other, remembering both for
+minutes.
 Doesn't belong here: reading a document (document.py), resolving a handle (handles.py).
 """
 
@@ -42,9 +43,9 @@ class Identity:
 
 
 class Directory:
-    """`ttl` in seconds, under 600; `size` bounds each of the two caches. `plc_url`, `handle_resolver`: origins.
+    """`ttl` in seconds, under 600; `size` bounds each of two caches; `plc_url`, `handle_resolver`: origins.
 
-    Every method raises ServerUnreachable where a server failed: that is never an answer, and never remembered.
+    Where a server fails, every method raises ServerUnreachable: a fault is no answer, and never remembered.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class Directory:
     async def lookup(self, identifier: Did | Handle, *, fresh: bool = False) -> Identity:
         """Who that is; `fresh` asks anew whatever is remembered.
 
-        A handle must hold both ways: HandleNotFound, HandleMismatch. A DID goes on without a handle if it doesn't.
+        A handle must hold both ways, else HandleNotFound or HandleMismatch; a DID goes on without its handle
+        then.
         Raises DidNotFound, InvalidDidDocument, FetchError.
         """
         if isinstance(identifier, Handle):
@@ -86,7 +88,7 @@ class Directory:
         return Identity(document.did, handle, _pds(document))
 
     async def verified_handle(self, did: Did) -> Handle | None:
-        """The handle that holds both ways now, asked anew; None: it has none. ServerUnreachable: we can't know."""
+        """The handle that holds both ways, asked anew. None: it has none. ServerUnreachable: who knows."""
         try:
             return await self._verified(await self.document(did, fresh=True), fresh=True)
         except (DidNotFound, InvalidDidDocument):

@@ -14,7 +14,7 @@ from .multikey import to_multikey
 
 @dataclass(frozen=True, slots=True)
 class DidDocument:
-    """`handle` is only claimed; `pds` and `signing_key` (a Multikey) are None where there is no usable one."""
+    """`handle` is only claimed. `signing_key` is a Multikey. None: the document has no usable one."""
 
     did: Did
     handle: Handle | None
@@ -35,7 +35,7 @@ def parse_did_document(did: Did, document: object, *, development: bool = False)
 
 
 def _claimed_handle(document: Mapping[str, object], *, development: bool) -> Handle | None:
-    """The first `at://` entry that is a handle and nothing more; a TLD that isn't resolved makes it none at all."""
+    """The first `at://` entry that is a handle and nothing more; none, if its TLD isn't resolved."""
     known_as = document.get("alsoKnownAs")
     for entry in known_as if isinstance(known_as, list) else []:
         if isinstance(entry, str) and entry.startswith("at://") and is_valid_handle_syntax(entry[5:]):

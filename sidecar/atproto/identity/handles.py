@@ -1,11 +1,13 @@
 """Which DID a handle names, as the handle's own domain says it.
 
-Owns: the three ways to ask. DNS TXT and HTTPS well-known are asked at once, and DNS wins; where a `server` is set, for
-networks without DNS, only it is asked (com.atproto.identity.resolveHandle): who sets it trusts it with these answers.
+Owns: the ways to ask. DNS TXT and HTTPS well-known are asked at once, and DNS wins. Where a `server` is set,
+for networks without DNS, only it is asked (com.atproto.identity.resolveHandle); who sets it trusts its
+answers.
 Doesn't belong here: whether the DID names the handle in return (directory.py).
 
-"Nobody claims it" is an answer: NXDOMAIN, no `did=` record, 404, a body that is no DID. A fault is none: SERVFAIL, time
-out, refused connections, 403, 429 and 5xx. Where one way found nothing and the other failed, we can't know.
+"Nobody claims it" is an answer: NXDOMAIN, no `did=` record, 404, a body that is no DID. A fault is none:
+SERVFAIL, time out, refused connections, 403, 429 and 5xx. Where one way finds nothing and the other fails,
+we can't know.
 """
 
 import asyncio
@@ -14,9 +16,7 @@ from collections.abc import Sequence
 
 import dns.asyncresolver
 import dns.exception
-import dns.name
 import dns.nameserver
-import dns.rdatatype
 import dns.rdtypes.ANY.TXT
 import dns.resolver
 import httpx
@@ -34,10 +34,10 @@ from ..errors import (
 from ..fetch import Fetcher, raise_for_fault
 from ..syntax import Did, Handle, parse_did
 
-_DNS_LIFETIME = 5.0
+_DEADLINE = 5.0  # seconds, for DNS and for HTTPS; they run at the same time
 _WELL_KNOWN_LIMIT = 10_000
 _WELL_KNOWN_REDIRECTS = 3
-_LONGEST_HANDLE_IN_DNS = 253 - len("_atproto.")
+_LONGEST_NAME = 253
 
 
 class HandleResolver:
@@ -65,38 +65,35 @@ class HandleResolver:
 
     async def _ask_domain(self, handle: Handle) -> Did | None:
         https = asyncio.create_task(self._ask_https(handle))
-        dns_fault: ServerUnreachable | None = None
         try:
             try:
-                did = await self._ask_dns(handle)
-            except ServerUnreachable as exc:
-                did, dns_fault = None, exc
-            did = did or await https
+                return await self._ask_dns(handle) or await https
+            except ServerUnreachable as fault:
+                # Either way is enough; but "HTTPS has none" is no answer while DNS may have one.
+                if did := await https:
+                    return did
+                raise fault from None
         finally:
             https.cancel()
             await asyncio.gather(https, return_exceptions=True)
-        if did is None and dns_fault:
-            raise dns_fault
-        return did
 
     async def _ask_dns(self, handle: Handle) -> Did | None:
-        if len(handle) > _LONGEST_HANDLE_IN_DNS:
+        name = f"_atproto.{handle}"
+        if len(name) > _LONGEST_NAME:
             return None
         try:
             resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
             resolver.nameservers = self._nameservers or resolver.nameservers
-            answer = await resolver.resolve(
-                f"_atproto.{handle}.", "TXT", lifetime=_DNS_LIFETIME, raise_on_no_answer=False
-            )
+            answer = await resolver.resolve(f"{name}.", "TXT", lifetime=_DEADLINE, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
             return None
         except (dns.exception.DNSException, OSError) as exc:
             raise ServerUnreachable(f"DNS failed for {handle}: {type(exc).__name__}") from exc
-        texts = [b"".join(record.strings) for record in answer if isinstance(record, dns.rdtypes.ANY.TXT.TXT)]
-        claims = {self._did(text[4:]) for text in texts if text.startswith(b"did=")} - {None}
-        if len(claims) > 1:
-            raise HandleMismatch(f"DNS names {len(claims)} DIDs for {handle}")
-        return claims.pop() if claims else None
+        texts = [b"".join(txt.strings) for txt in answer if isinstance(txt, dns.rdtypes.ANY.TXT.TXT)]
+        dids = {self._did(text[4:]) for text in texts if text.startswith(b"did=")} - {None}
+        if len(dids) > 1:
+            raise HandleMismatch(f"DNS names {len(dids)} DIDs for {handle}")
+        return dids.pop() if dids else None
 
     async def _ask_https(self, handle: Handle) -> Did | None:
         try:
@@ -104,6 +101,7 @@ class HandleResolver:
                 "GET",
                 f"https://{handle}/.well-known/atproto-did",
                 limit=_WELL_KNOWN_LIMIT,
+                deadline=_DEADLINE,
                 redirects=_WELL_KNOWN_REDIRECTS,
             )
         except (HostNotFound, ForbiddenAddress, UnexpectedResponse):
@@ -120,9 +118,8 @@ class HandleResolver:
         except UnexpectedResponse as exc:
             if exc.status in (400, 404):
                 return None
-            raise ServerUnreachable(f"the handle resolver fails: {exc}") from exc
-        did = answer.get("did")
-        return self._did(did.encode()) if isinstance(did, str) else None
+            raise ServerUnreachable(f"the handle resolver failed: {exc}") from exc
+        return self._did(str(answer.get("did")).encode())
 
     def _did(self, text: bytes) -> Did | None:
         try:
@@ -133,8 +130,7 @@ class HandleResolver:
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:
     """Raises ValueError."""
-    try:
-        return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(text.strip("[]"))), 53)
-    except ValueError:
+    address, port = text, "53"
+    if text.count(":") == 1 or "]:" in text:
         address, _, port = text.rpartition(":")
-        return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(address.strip("[]"))), int(port))
+    return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(address.strip("[]"))), int(port))

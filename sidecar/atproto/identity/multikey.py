@@ -1,6 +1,7 @@
-"""The public keys of DID documents, all brought to one spelling: a Multikey (multibase base58btc, multicodec prefix).
+"""The public keys of DID documents, all brought to one spelling, Multikey (base58btc of a multicodec key).
 
-Owns: reading `Multikey`, and the older `EcdsaSecp…VerificationKey2019` that carry a bare, often uncompressed point.
+Owns: reading Multikey, and the older `EcdsaSecp…VerificationKey2019`, which carry a bare, often uncompressed
+point.
 Doesn't belong here: signatures.
 """
 
