@@ -46,11 +46,11 @@ async def start(children: Children, *, public: bool) -> None:
         env |= OWN_NETWORK
     say("Starting the sidecar, the app and Caddy …")
     await service.start(children, service.DEV_CONFIG, port=SIDECAR, log=FOLDER / "sidecar.log", env=env)
-    await start_app(children, APP)
+    await start_app(children, APP, log=FOLDER / "app.log")
     await caddy.start(children, FOLDER / "caddy", caddy.EXAMPLE, port=CADDY, env={})
 
 
-async def start_app(children: Children, port: int) -> None:
+async def start_app(children: Children, port: int, *, log: Path) -> None:
     argv: list[str | Path] = [
         program("uvicorn"),
         "tests.lab.demo_app:app",
@@ -59,7 +59,7 @@ async def start_app(children: Children, port: int) -> None:
         "--app-dir",
         str(node.ROOT),
     ]
-    child = await children.start("the demo app", argv, log=FOLDER / f"app-{port}.log")
+    child = await children.start("the demo app", argv, log=log)
 
     async def listening() -> bool:
         return await answers(port)
