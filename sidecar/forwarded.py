@@ -45,7 +45,7 @@ _PLAIN_URI = re.compile(rb"/[!\"$-~]*")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110 section 5.6.2
 _SCHEMES = {b"http": "http", b"https": "https"}
 _FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
-_URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<host>[^/?#\\]+)(?P<uri>/[!\"$-~]*)?")
+_URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<host>[A-Za-z0-9.:\[\]-]+)(?P<uri>/[!\"$-~]*)?")
 
 
 class Unreadable(Exception):

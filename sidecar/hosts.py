@@ -110,8 +110,5 @@ class HostTable(Generic[T]):
             if value is not None:
                 return value
 
-    def __contains__(self, host: str) -> bool:
-        return self.get(host) is not None
-
     def __len__(self) -> int:
         return len(self._exact) + len(self._domains)

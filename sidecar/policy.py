@@ -59,7 +59,7 @@ class Policy:
         return None if app is None else app.name
 
     def knows(self, host: str) -> bool:
-        return host in self._apps
+        return self._apps.get(host) is not None
 
     def decide(self, principal: Principal, host: str) -> Decision:
         """`host`: canonical. Only `allowed` opens anything."""
@@ -108,7 +108,7 @@ class _Rules:
                 return True
         if handle is not None:
             for handles in self._handles:
-                if handle in handles:
+                if handles.get(handle):
                     return True
         return False
 
