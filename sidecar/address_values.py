@@ -128,9 +128,9 @@ def _port(value: str) -> int:
 
 
 def http_origin(value: Any) -> str:
-    """An address without a path, as "https://auth.wiki.net"."""
+    """An address without a path, as "https://auth.example.com"."""
     found = text(value)
-    wrong = 'must be an http or https address without a path, as "https://auth.wiki.net"'
+    wrong = 'must be an http or https address without a path, as "https://auth.example.com"'
     scheme, separator, rest = found.partition("://")
     if scheme.lower() not in ("http", "https") or not separator:
         raise ValueError(wrong)
@@ -151,21 +151,21 @@ def https_url(value: Any) -> str:
     if not found:
         return ""
     if not _HTTPS_URL.fullmatch(found) or not urlsplit(found).hostname or "@" in urlsplit(found).netloc:
-        raise ValueError('must be an https address, as "https://wiki.net/logo.png"')
+        raise ValueError('must be an https address, as "https://example.com/logo.png"')
     return found
 
 
 def cookie_domain(value: Any) -> str:
-    """A domain, as "wiki.net", or nothing."""
+    """A domain, as "example.com", or nothing."""
     found = text(value).removeprefix(".")
     if not found:
         return ""
     try:
         domain = canonical_host(found, scheme=_ANY_SCHEME)
     except ValueError as error:
-        raise ValueError(f'{error}; write the domain alone, as "wiki.net"') from error
+        raise ValueError(f'{error}; write the domain alone, as "example.com"') from error
     if ":" in domain or domain[-1].isdigit():
-        raise ValueError('must be a domain, as "wiki.net"; addresses and ports share no cookies')
+        raise ValueError('must be a domain, as "example.com"; addresses and ports share no cookies')
     return domain
 
 

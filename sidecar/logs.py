@@ -42,7 +42,7 @@ _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_m
 def configure(settings: Log, stream: TextIO | None = None) -> None:
     """Send every record to `stream` (default: stderr) in our format; a second call replaces the first.
 
-    Ours and uvicorn's from the configured level on; other libraries', which may quote addresses, from warning.
+    Ours and uvicorn's from the configured level on; other libraries', which may quote URLs, from warning.
     """
     handler = _Handler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
@@ -68,7 +68,7 @@ class TextFormatter(logging.Formatter):
         lines = [" ".join([_time(record), record.levelname, _shown(event), message, *pairs])]
         if record.exc_info:
             trace = _redacted(self.formatException(record.exc_info))
-            lines += ["  | " + json.dumps(line)[1:-1] for line in trace.splitlines()]
+            lines += ["  | " + json.dumps(line)[1:-1].replace('\\"', '"') for line in trace.splitlines()]
         return "\n".join(lines)
 
 
