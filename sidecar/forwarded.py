@@ -16,6 +16,7 @@ from posixpath import normpath
 from urllib.parse import unquote
 
 from sidecar.hosts import canonical_host
+from sidecar.identity_headers import NAMES
 
 MAX_RETURN_TO = 4096  # bytes
 
@@ -31,7 +32,7 @@ _PURPOSE = b"sec-purpose"
 _SINGLE = frozenset(
     (_HOST, _URI, _METHOD, _PROTO, _FOR, _MODE, _DEST, _SITE, _PURPOSE, b"origin", b"upgrade", b"range")
 )
-_SENT = frozenset((b"x-user-did", b"x-user-handle"))  # a test holds them to identity_headers.NAMES
+_SENT = frozenset(name.lower().encode("ascii") for name in NAMES)
 # Some servers take "_" and "." for "-" in a header's name: such a twin of a header that matters is an attack.
 _SPELLINGS = frozenset(
     bytes(spelling)

@@ -160,7 +160,7 @@ def _handle_rule(rule: str) -> str:
     domain = rule.removeprefix("*.")
     name = canonical_host(domain, scheme=_NO_SCHEME) if not rule.startswith("@") else ""
     handle_like = "." in name or domain != rule
-    if not handle_like or ":" in name or name[-1].isdigit():
+    if not handle_like or ":" in name or name.rpartition(".")[2][0].isdigit():
         raise ValueError(f"{rule!r} is not a DID, a handle, *.domain, or *; groups can't hold groups")
     return f"*.{name}" if domain != rule else name
 
