@@ -26,7 +26,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_LATER = frozenset({408, 425, 429})  # beside 5xx
 _TRANSPORT_FAULTS = (
     httpx.HTTPError,
-    httpx.InvalidURL,
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.TimeoutException,
@@ -104,6 +103,9 @@ class Fetcher:
                     response = await self._send("GET", target, self._public, limit, headers=headers)
         except TimeoutError as exc:
             raise ServerUnreachable(f"{_origin(target)}: no whole answer in time") from exc
+        except (httpx.InvalidURL, httpx.RemoteProtocolError) as exc:
+            # httpx reads Location, though it follows nothing; a broken protocol would be httpcore's error.
+            raise UnexpectedResponse(f"{_origin(target)} redirects to no URL") from exc
         except _TRANSPORT_FAULTS as exc:
             raise ServerUnreachable(f"{_origin(target)}: {type(exc).__name__} {str(exc)[:200]}") from exc
         return response
@@ -221,7 +223,8 @@ def _parse(url: str) -> httpx.URL:
         target = httpx.URL(url)
     except httpx.InvalidURL as exc:
         raise ForbiddenAddress(f"no URL: {url[:80]!r}") from exc
-    if target.scheme not in ("https", "http") or not target.host or target.userinfo:
+    plain = target.scheme in ("https", "http") and target.host and not target.userinfo
+    if not plain or not 0 < (443 if target.port is None else target.port) < 2**16:
         raise ForbiddenAddress(f"no plain https URL: {url[:80]!r}")
     return target
 
