@@ -4,6 +4,7 @@ For what proxies do to odd requests. Everything else uses a real client and the 
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -30,9 +31,9 @@ class Message:
         return int(self.start)
 
 
-async def send(port: int, raw: str) -> Message:
-    """Send the text as it is (line ends become CRLF) and read one answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def send(port: int, raw: str, *, tls: ssl.SSLContext | None = None, name: str | None = None) -> Message:
+    """Send the text as it is (line ends become CRLF) and read one answer; over TLS, as `name`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
     parser = h11.Connection(h11.CLIENT)
     method = "HEAD" if raw.startswith("HEAD ") else "GET"
     parser.send(h11.Request(method=method, target="/", headers=[("Host", "h11")]))  # its state only

@@ -1,29 +1,35 @@
-"""The arrangement of the end-to-end tests, as in production: TLS, names, two PDSes, apps on hosts of their own.
+"""The arrangement of the end-to-end tests, as in production: TLS, names, two PDSes, apps on their own hosts.
 
-    Chromium ─┐                         ┌─ auth.sidecar.internal ──────► the sidecar ──► pds.test, pds2.test
-              ├─► Caddy (test CA) ──────┼─ app.sidecar.internal  ─ check ┘   │             the PLC directory
-    httpx   ──┘                         └─ team.sidecar.internal ─ check ────┘─► the demo app
+    Chromium ─┐                      ┌─ auth.sidecar.internal ──────► the sidecar ──► pds.test, pds2.test,
+              ├─► Caddy (test CA) ───┼─ app.sidecar.internal  ─ check ┘   │           PLC directory
+    httpx   ──┘                      └─ team.sidecar.internal ─ check ────┴─► the demo app
 
 Every name leads to a port on loopback: Chromium is told so (browser.py), the PDS (network.mjs) and the sidecar
 (serve.py) have it beneath their own TLS and their own checks.
 """
 
 import asyncio
-import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tests.lab import caddy, certs, dns, network, service
+from tests.fakes.dns import dns_server
+from tests.lab import caddy, certs, network, service
 from tests.lab.child import Child, Children, program
 from tests.lab.demo import start_app
 from tests.lab.network import Account, Network, Pds
 from tests.lab.ports import free_port
 
-AUTH, APP, TEAM = (f"https://{host}.sidecar.internal" for host in ("auth", "app", "team"))
-"""The sidecar, an app for anyone, and an app for Alice and Dora only. Plain /etc/caddy names, no ports."""
+HOSTS = ("auth", "app", "team", "renew", "any")
+AUTH, APP, TEAM, RENEW, ANY = (f"https://{host}.sidecar.internal" for host in HOSTS)
+"""The sidecar, and four apps: for anyone but Carla; for Alice and whoever is at pds2.test; and two like the
+first, behind a second sidecar and Caddy, that renew every session at once: by the example; on any request.
+"""
 
 ALICE = Account("alice.pds.test", "alice-password", "pds.test", "Alice 🌻 <b>")
 BOB = Account("bob.pds.test", "bob-password", "pds.test")
@@ -33,9 +39,6 @@ ACCOUNTS = [ALICE, BOB, CARLA, DORA]
 
 CONFIG = """
 public_url = "{auth}"
-
-[server]
-listen = "127.0.0.1:{port}"
 
 [client]
 keys_file = "keys.json"
@@ -49,7 +52,7 @@ path = "sidecar.db"
 
 [identity]
 plc_url = "{plc}"
-nameservers = ["127.0.0.1:{dns}"]
+nameservers = ["{dns}"]
 development_servers = true
 
 [pages]
@@ -57,7 +60,7 @@ providers = [{{ name = "the big PDS", url = "https://pds.test" }}]
 signup = "https://pds.test"
 
 [apps.app]
-hosts = ["app.sidecar.internal"]
+hosts = ["app.sidecar.internal", "renew.sidecar.internal", "any.sidecar.internal"]
 allow = ["*"]
 deny = ["{carla}"]
 
@@ -69,34 +72,36 @@ allow = ["alice.pds.test", "*.pds2.test"]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    children: Children
     folder: Path
     names: Mapping[str, int]
     """ "host:443" → port on loopback."""
     network: Network
     sidecar: Child
-    config: Path
-    certificates: certs.Certificates
-    https: int
-    """Caddy's port for all names."""
+    tls: ssl.SSLContext
+    """A client's, with the test authority as all its trust."""
 
     def did(self, account: Account) -> str:
         return self.network.dids[account.handle]
+
+    def port(self, url: str) -> int:
+        """The port on loopback behind one of the names."""
+        return self.names[f"{urlsplit(url).hostname}:443"]
 
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[World]:
     """Start it all; stop it all."""
-    https, pds_port, app_port, sidecar_port = free_port(), free_port(), free_port(), free_port()
-    hosts = [url.removeprefix("https://") for url in (AUTH, APP, TEAM)]
-    servers = [Pds(name, pds_port, f".{name}", tls=True) for name in ("pds.test", "pds2.test")]
-    names = {f"{host}:443": https for host in hosts}
-    names |= {f"{prefix}{pds.hostname}:443": pds_port for pds in servers for prefix in ("", "*.")}
+    servers = [
+        Pds(name, port, f".{name}", tls=True) for port in [free_port()] for name in ("pds.test", "pds2.test")
+    ]
+    app, sidecars, caddys = free_port(), (free_port(), free_port()), (free_port(), free_port())
+    names = {f"{prefix}{pds.hostname}:443": pds.port for pds in servers for prefix in ("", "*.")}
+    names |= {f"{urlsplit(url).hostname}:443": caddys[0] for url in (AUTH, APP, TEAM)}
+    names |= {f"{urlsplit(url).hostname}:443": caddys[1] for url in (RENEW, ANY)}
     certificates = certs.issue(
-        folder / "tls", ["*.sidecar.internal", *(f"{each}{s.hostname}" for s in servers for each in ("", "*."))]
+        folder / "tls", ["*.sidecar.internal", *(name.partition(":")[0] for name in names)]
     )
-    texts: dict[str, str] = {}
-    async with Children() as children, dns.serving(texts) as nameserver:
+    async with Children() as children, dns_server() as nameserver:
         lab = await network.start(
             children,
             folder / "network",
@@ -107,48 +112,56 @@ async def running(folder: Path) -> AsyncIterator[World]:
             names=names,
         )
         # Bob's handle is found by DNS, all others' by the well-known file on their PDS.
-        texts[f"_atproto.{BOB.handle}"] = f"did={lab.dids[BOB.handle]}"
-        config = folder / "sidecar.toml"
-        config.write_text(
-            CONFIG.format(
-                auth=AUTH,
-                port=sidecar_port,
-                secret=secrets.token_urlsafe(32),
-                plc=lab.plc_url,
-                dns=nameserver,
-                carla=lab.dids[CARLA.handle],
-            )
-        )
-        await keygen(folder / "keys.json")
-        log = folder / "sidecar.log"
-        sidecar = await service.start_with_names(
-            children, config, port=sidecar_port, log=log, env={}, names=names, certificates=certificates
-        )
-        await start_app(children, app_port, log=folder / "app.log")
-        await start_caddy(children, folder / "caddy", https, sidecar_port, app_port, certificates)
-        yield World(children, folder, names, lab, sidecar, config, certificates, https)
+        nameserver.txt(f"_atproto.{BOB.handle}", f"did={lab.dids[BOB.handle]}")
+        config = await configure(folder, lab, nameserver.address)
+        start = partial(service.start_with_names, children, config, names=names, certificates=certificates)
+        sidecar = await start(port=sidecars[0], log=folder / "sidecar.log", env=listening(sidecars[0]))
+        renewing = {**listening(sidecars[1]), "SIDECAR_SESSION_RENEW_AFTER": "0.001"}
+        await start(port=sidecars[1], log=folder / "sidecar-2.log", env=renewing, name="the second sidecar")
+        await start_app(children, app, log=folder / "app.log")
+        sites = [(AUTH, "import atproto-pages", "respond 404"), (TEAM, f"import atproto 127.0.0.1:{app}")]
+        gate = partial(start_caddy, children, app=app, certificates=certificates)
+        await gate(folder / "caddy", APP, sites, https=caddys[0], sidecar=sidecars[0])
+        sites = [(ANY, f"import atproto-renewing 127.0.0.1:{app}")]
+        await gate(folder / "caddy-2", RENEW, sites, https=caddys[1], sidecar=sidecars[1])
+        tls = ssl.create_default_context(cafile=certificates.ca)
+        yield World(folder, names, lab, sidecar, tls)
+
+
+async def configure(folder: Path, lab: Network, nameserver: str) -> Path:
+    """The configuration of both sidecars, who share a store; with keys from `sidecar keygen`."""
+    path = folder / "sidecar.toml"
+    values = {"auth": AUTH, "secret": secrets.token_urlsafe(32), "plc": lab.plc_url, "dns": nameserver}
+    path.write_text(CONFIG.format(**values, carla=lab.dids[CARLA.handle]))
+    process = await asyncio.create_subprocess_exec(
+        program("sidecar"), "keygen", stdout=asyncio.subprocess.PIPE
+    )
+    keys, _ = await process.communicate()
+    (folder / "keys.json").touch(mode=0o600)
+    (folder / "keys.json").write_bytes(keys)
+    return path
+
+
+def listening(port: int) -> dict[str, str]:
+    return {"SIDECAR_SERVER_LISTEN": f"127.0.0.1:{port}"}
 
 
 async def start_caddy(
-    children: Children, folder: Path, https: int, sidecar: int, app: int, certificates: certs.Certificates
+    children: Children,
+    folder: Path,
+    site: str,
+    others: Sequence[tuple[str, ...]],
+    *,
+    https: int,
+    sidecar: int,
+    app: int,
+    certificates: certs.Certificates,
 ) -> None:
-    """Caddyfile.example as it stands, its site being an app's; the sidecar and another app on hosts of their own."""
+    """Caddyfile.example as it stands, its one site being `site`; and others on hosts of their own."""
     env = {
-        "SIDECAR_SITE": f"{APP}:{https}",
+        "SIDECAR_SITE": f"{site}:{https}",
         "SIDECAR_UPSTREAM": f"127.0.0.1:{sidecar}",
         "APP_UPSTREAM": f"127.0.0.1:{app}",
     }
-    file = caddy.beside_example(
-        folder,
-        (f"{AUTH}:{https}", "import atproto-pages", "respond 404"),
-        (f"{TEAM}:{https}", f"import atproto 127.0.0.1:{app}"),
-    )
+    file = caddy.beside_example(folder, *((f"{address}:{https}", *lines) for address, *lines in others))
     await caddy.start(children, folder, file, port=https, env=env, certificates=certificates)
-
-
-async def keygen(path: Path) -> None:
-    """`sidecar keygen`."""
-    process = await asyncio.create_subprocess_exec(program("sidecar"), "keygen", stdout=asyncio.subprocess.PIPE)
-    out, _ = await process.communicate()
-    path.write_text(json.dumps(json.loads(out)))
-    path.chmod(0o600)

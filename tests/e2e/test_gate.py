@@ -1,0 +1,199 @@
+"""The gate itself, all parts real: who is let through, what is sent instead, and what reaches the app."""
+
+import json
+from http import HTTPStatus
+
+import pytest
+import websockets
+from playwright.async_api import StorageState, expect
+
+from tests.e2e.conftest import Profile
+from tests.e2e.journeys import cookie_header, sign_in
+from tests.lab.wire import Message, send
+from tests.lab.world import ALICE, APP, AUTH, BOB, TEAM, World
+
+HOST = "app.sidecar.internal"
+NAVIGATION = [
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Site: none",
+    "Accept: text/html",
+]
+
+
+async def ask(lab: World, request: str, *headers: str, body: str = "", host: str = HOST) -> Message:
+    """Send `request`, such as "GET /x", with exactly these headers."""
+    lines = [f"{request} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return await send(lab.port(APP), "\n".join([*lines, "", body]), tls=lab.tls, name=HOST)
+
+
+def received(answer: Message) -> Message:
+    """What the app says it got."""
+    seen = json.loads(answer.body)
+    return Message(seen["target"], [(name, value) for name, value in seen["headers"]], seen["body"].encode())
+
+
+async def test_a_page_without_a_session_leads_to_signing_in(lab: World) -> None:
+    answer = await ask(lab, "GET /a?b=c", *NAVIGATION)
+    assert answer.status == HTTPStatus.FOUND
+    [location] = answer.all("location")
+    assert location == f"{AUTH}/auth/login?return_to=https%3A%2F%2Fapp.sidecar.internal%2Fa%3Fb%3Dc"
+
+
+@pytest.mark.parametrize("request_line", ["POST /save", "PUT /save", "DELETE /it", "GET /data.json"])
+async def test_anything_but_a_page_gets_401_and_the_way_to_sign_in(lab: World, request_line: str) -> None:
+    answer = await ask(lab, request_line, "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", body="lost?")
+    assert answer.status == HTTPStatus.UNAUTHORIZED
+    assert json.loads(answer.body)["login_url"].startswith(f"{AUTH}/auth/login")
+
+
+async def test_a_form_that_was_sent_too_late_gets_401_and_a_page(lab: World) -> None:
+    answer = await ask(lab, "POST /save", *NAVIGATION, body="a=b")
+    assert answer.status == HTTPStatus.UNAUTHORIZED
+    assert answer.all("content-type")[0].startswith("text/html")
+
+
+async def test_a_script_of_a_page_gets_401(profile: Profile, alice: StorageState, lab: World) -> None:
+    context = await profile(storage_state=alice)
+    page = await context.new_page()
+    await page.goto(APP)
+    await context.clear_cookies()
+    assert await page.evaluate("fetch('/data').then(answer => answer.status)") == HTTPStatus.UNAUTHORIZED
+    posted = "fetch('/save', {method: 'POST', body: 'x'}).then(answer => answer.status)"
+    assert await page.evaluate(posted) == HTTPStatus.UNAUTHORIZED
+
+
+async def test_a_body_reaches_the_app_whole(lab: World, alice: StorageState) -> None:
+    answer = await ask(lab, "POST /save", f"Cookie: {cookie_header(alice)}", body="x" * 100_000)
+    assert answer.status == HTTPStatus.OK
+    assert received(answer).body == b"x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        ["X-User-DID: did:plc:forged", "X-User-Handle: forged.test"],
+        ["Connection: X-User-DID, X-User-Handle", "X-User-DID: did:plc:forged"],
+        ["X_User_DID: did:plc:forged", "X.User.Handle: forged.test", "X-User_Handle: forged.test"],
+        ["X-User-DID: did:plc:forged", "X-User-DID: did:plc:forged", "X-USER-HANDLE: forged.test"],
+    ],
+    ids=["plain", "by Connection", "other spellings", "several"],
+)
+async def test_forged_identity_headers_never_reach_the_app(
+    lab: World, alice: StorageState, forged: list[str]
+) -> None:
+    answer = await ask(lab, "GET /", f"Cookie: {cookie_header(alice)}", *forged)
+    assert answer.status == HTTPStatus.OK
+    request = received(answer)
+    assert request.all("x-user-did") == [lab.did(ALICE)]
+    assert request.all("x-user-handle") == [ALICE.handle]
+    assert "forged" not in str(request.headers)
+
+
+async def test_forged_identity_headers_let_nobody_in(lab: World) -> None:
+    answer = await ask(lab, "GET /", f"X-User-DID: {lab.did(ALICE)}", f"X-User-Handle: {ALICE.handle}")
+    assert answer.status == HTTPStatus.UNAUTHORIZED
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        ["X-Forwarded-Host: any.sidecar.internal"],
+        ["X-Forwarded-Uri: /auth/login", "X-Forwarded-Method: GET"],
+        ["X-Original-URL: /auth/login", "Forwarded: host=auth.sidecar.internal"],
+        ["Connection: X-Forwarded-Uri, X-Forwarded-Host, X-Forwarded-Method, X-Forwarded-Proto"],
+    ],
+    ids=["host", "uri", "others", "by Connection"],
+)
+async def test_what_a_client_says_of_the_request_is_not_believed(lab: World, forged: list[str]) -> None:
+    answer = await ask(lab, "GET /secret", *NAVIGATION, *forged)
+    assert answer.status == HTTPStatus.FOUND
+    assert answer.all("location")[0].endswith("return_to=https%3A%2F%2Fapp.sidecar.internal%2Fsecret")
+
+
+async def test_the_app_gets_its_own_cookies_and_none_of_ours(profile: Profile, alice: StorageState) -> None:
+    page = await (await profile(storage_state=alice)).new_page()
+    await page.goto(APP)  # the app sets a cookie of its own
+    seen = await page.evaluate("fetch('/').then(answer => answer.json())")
+    assert dict(seen["headers"])["cookie"].rstrip("; ") == "own=kept"
+
+
+@pytest.mark.parametrize("path", ["/auth/check", "/AUTH//check", "/auth/%63heck", "/x/../auth/check?y"])
+async def test_the_check_is_not_for_outsiders(lab: World, alice: StorageState, path: str) -> None:
+    forwarded = ["X-Forwarded-Uri: /", "X-Forwarded-Method: GET", f"Cookie: {cookie_header(alice)}"]
+    for host in (HOST, "auth.sidecar.internal"):
+        answer = await ask(lab, f"GET {path}", *forwarded, host=host)
+        assert answer.status == HTTPStatus.NOT_FOUND
+        assert not answer.all("x-user-did")
+
+
+async def test_a_rule_that_names_others_refuses_with_a_page_that_says_who_you_are(
+    profile: Profile, lab: World
+) -> None:
+    page = await (await profile()).new_page()
+    await page.goto(TEAM)
+    await sign_in(page, BOB)
+    await page.wait_for_url(f"{TEAM}/")
+    await expect(page.get_by_text(BOB.handle).first).to_be_visible()
+    await expect(page.locator(f"a[href^='{AUTH}/auth/login']")).to_be_visible()
+    answer = await page.evaluate("fetch('/data').then(async answer => [answer.status, await answer.json()])")
+    assert answer[0] == HTTPStatus.FORBIDDEN
+    assert "error" in answer[1]
+
+
+async def test_the_sidecars_pages_on_an_apps_host_lead_to_the_public_one(lab: World) -> None:
+    answer = await ask(lab, "GET /auth/login", *NAVIGATION)
+    assert answer.status in (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT)
+    assert answer.all("location")[0].startswith(f"{AUTH}/auth/login")
+    assert (await ask(lab, "POST /auth/login", body="x=y")).status == HTTPStatus.MISDIRECTED_REQUEST
+
+
+# WebSockets
+
+
+def socket(lab: World, *, cookies: str = "", origin: str = APP) -> websockets.connect:
+    return websockets.connect(
+        f"wss://{HOST}/ws",
+        host="127.0.0.1",
+        port=lab.port(APP),
+        ssl=lab.tls,
+        proxy=None,
+        origin=websockets.Origin(origin),
+        additional_headers={"Cookie": cookies} if cookies else None,
+    )
+
+
+async def test_a_websocket_passes_the_gate_and_knows_who_it_is(lab: World, alice: StorageState) -> None:
+    async with socket(lab, cookies=cookie_header(alice)) as connection:
+        assert await connection.recv() == lab.did(ALICE)
+        await connection.send("hello")
+        assert await connection.recv() == "hello"
+
+
+async def test_a_page_opens_a_websocket_through_the_gate(
+    profile: Profile, alice: StorageState, lab: World
+) -> None:
+    page = await (await profile(storage_state=alice)).new_page()
+    await page.goto(APP)
+    script = """new Promise((said, failed) => {
+        const socket = new WebSocket(`wss://${location.host}/ws`);
+        socket.onmessage = event => said(event.data);
+        socket.onerror = failed;
+    })"""
+    assert await page.evaluate(script) == lab.did(ALICE)
+
+
+@pytest.mark.parametrize(
+    ("signed_in", "origin", "status"),
+    [(False, APP, HTTPStatus.UNAUTHORIZED), (True, "https://team.sidecar.internal", HTTPStatus.FORBIDDEN)],
+    ids=["no session", "another site's page"],
+)
+async def test_a_websocket_that_may_not_is_refused(
+    lab: World, alice: StorageState, signed_in: bool, origin: str, status: HTTPStatus
+) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        async with socket(lab, cookies=cookie_header(alice) if signed_in else "", origin=origin):
+            pass
+    assert refused.value.response.status_code == status
