@@ -1,8 +1,8 @@
 """The arrangement of the end-to-end tests, as in production: TLS, names, two PDSes, apps on their own hosts.
 
-    Chromium ─┐                      ┌─ auth.sidecar.internal ──────► the sidecar ──► pds.test, pds2.test,
-              ├─► Caddy (test CA) ───┼─ app.sidecar.internal  ─ check ┘   │           PLC directory
-    httpx   ──┘                      └─ team.sidecar.internal ─ check ────┴─► the demo app
+    Chromium ─┐                      ┌─ auth.sidecar.internal ─────► the sidecar ──► pds.test, pds2.test,
+              ├─► Caddy (test CA) ───┼─ app.sidecar.internal ─ check ┘   │           PLC directory
+    httpx   ──┘                      └─ team.sidecar.internal ─ check ───┴─► the demo app
 
 Every name leads to a port on loopback: Chromium is told so (browser.py), the PDS (network.mjs) and the sidecar
 (serve.py) have it beneath their own TLS and their own checks.
