@@ -4,8 +4,8 @@
               ├─► Caddy (test CA) ───┼─ app.sidecar.internal ─ check ┘   │           PLC directory
     httpx   ──┘                      └─ team.sidecar.internal ─ check ───┴─► the demo app
 
-Every name leads to a port on loopback: Chromium is told so (browser.py), the PDS (network.mjs) and the sidecar
-(serve.py) have it beneath their own TLS and their own checks.
+Every name leads to a port on loopback: Chromium is told so (browser.py), the PDS (network.mjs) and the
+sidecar (serve.py) have it beneath their own TLS and their own checks.
 """
 
 import asyncio
