@@ -4,7 +4,8 @@ The stand-in lets in whoever has the cookie `sidecar=in`. The whole with the rea
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,34 +61,33 @@ class Gate:
         return self.passed[-1]
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="module", params=["example", "renewing"])
-async def caddy_and_all(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Gate]:
-    folder = tmp_path_factory.mktemp("caddy")
+@asynccontextmanager
+async def running(folder: Path, *, renews: bool = False, behind: Sequence[str] = ()) -> AsyncIterator[Gate]:
+    """The example, or the form that renews on any request; `behind`: networks of a proxy before Caddy."""
     port, sidecar_port, app_port = free_port(), free_port(), free_port()
+    site = f"http://127.0.0.1:{port}"
     env = {
-        "SIDECAR_SITE": f"http://127.0.0.1:{port if request.param == 'example' else free_port()}",
+        "SIDECAR_SITE": f"http://127.0.0.1:{free_port()}" if renews else site,
         "SIDECAR_UPSTREAM": f"127.0.0.1:{sidecar_port}",
         "APP_UPSTREAM": f"127.0.0.1:{app_port}",
     }
-    file = caddy.EXAMPLE
-    if request.param == "renewing":
-        file = caddy.beside_example(
-            folder,
-            (
-                f"http://127.0.0.1:{port}",
-                "import atproto-pages",
-                f"import atproto-renewing 127.0.0.1:{app_port}",
-            ),
-        )
+    lines = (site, "import atproto-pages", f"import atproto-renewing 127.0.0.1:{app_port}")
+    file = caddy.beside_example(folder, lines) if renews else caddy.EXAMPLE
     async with (
         recording(sidecar_port, sidecar) as asked,
         recording(app_port, app) as passed,
         Children() as children,
     ):
-        await caddy.start(children, folder, file, port=port, env=env)
-        yield Gate(port, request.param == "renewing", asked, passed)
+        await caddy.start(children, folder, file, port=port, env=env, behind=behind)
+        yield Gate(port, renews, asked, passed)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module", params=["example", "renewing"])
+async def caddy_and_all(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gate]:
+    async with running(tmp_path_factory.mktemp("caddy"), renews=request.param == "renewing") as gate:
+        yield gate
 
 
 @pytest.fixture
@@ -274,6 +274,14 @@ async def test_a_body_reaches_the_app_and_not_the_check(gate: Gate) -> None:
 async def test_only_the_renewing_form_passes_a_renewed_cookie_on(gate: Gate) -> None:
     answer = await gate.get("/", "Cookie: sidecar=in")
     assert ("sidecar=renewed; Path=/" in answer.all("set-cookie")) == gate.renews
+
+
+@pytest.mark.parametrize("renews", [False, True], ids=["example", "renewing"])
+async def test_behind_another_proxy_the_clients_address_is_one_address(tmp_path: Path, renews: bool) -> None:
+    async with running(tmp_path, renews=renews, behind=["127.0.0.0/8"]) as gate:
+        await gate.get("/", "X-Forwarded-For: 198.51.100.7")
+        await gate.get("/auth/login", "X-Forwarded-For: 198.51.100.7")
+        assert [asked.all("x-forwarded-for") for asked in gate.asked] == [["198.51.100.7"], ["198.51.100.7"]]
 
 
 async def test_an_example_without_any_setting_listens_on_loopback_only(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ and Caddy's own files stay in a folder of the test.
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,19 @@ async def start(
     port: int,
     env: Mapping[str, str],
     certificates: Certificates | None = None,
+    behind: Sequence[str] = (),
 ) -> Child:
-    """Run Caddy on `caddyfile`, whose {$…} come from `env`; back when it accepts connections on `port`."""
+    """Run Caddy on `caddyfile`, whose {$…} come from `env`; back when it accepts connections on `port`.
+
+    `behind`: networks of a proxy before it, whose word on the client's address it takes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     env = {**env, "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
     config = await adapt(caddyfile, env)
     if certificates is not None:
         add_tls(config, certificates)
+    for server in config["apps"]["http"]["servers"].values() if behind else ():
+        server["trusted_proxies"] = {"source": "static", "ranges": list(behind)}
     path = folder / "caddy.json"
     path.write_text(json.dumps(config, indent=1))
     child = await children.start(
