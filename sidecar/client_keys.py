@@ -1,0 +1,82 @@
+"""The client's keys as a file: a JWK set whose first key signs and all of which are published.
+
+Owns: making a key, and rewriting the file so that a crash leaves the old one or the new one.
+Doesn't belong here: using keys (atproto/oauth/).
+"""
+
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Any
+
+Jwk = dict[str, Any]
+
+
+def new_key() -> Jwk:
+    """A private ES256 key; its `kid` is the thumbprint (RFC 7638)."""
+    from joserfc.jwk import ECKey  # noqa: PLC0415 - half the start of every other command
+
+    key = ECKey.generate_key("P-256", {"alg": "ES256", "use": "sig"}, private=True)
+    return {**key.as_dict(private=True), "kid": key.thumbprint()}
+
+
+def key_set(keys: list[Jwk]) -> str:
+    """The file's text."""
+    return json.dumps({"keys": keys}, indent=2) + "\n"
+
+
+def read(path: Path) -> list[Jwk]:
+    """The keys in the file. Raises OSError, and ValueError where it is no JWK set."""
+    try:
+        keys = {str(key["kid"]): key for key in json.loads(path.read_text("utf-8"))["keys"]}
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JWK set of keys with a kid") from error
+    return list(keys.values())
+
+
+def add(path: Path) -> Jwk:
+    """Append a new key, published from the next start on."""
+    key = new_key()
+    _write(path, [*read(path), key])
+    return key
+
+
+def use(path: Path, kid: str) -> None:
+    """Put a key first, so that it signs. ValueError where there is none of that name."""
+    keys = read(path)
+    _write(path, [_named(keys, kid), *(key for key in keys if key["kid"] != kid)])
+
+
+def remove(path: Path, kid: str) -> None:
+    """Take a key out. ValueError for an unknown one and for the one that signs."""
+    keys = read(path)
+    if _named(keys, kid) is keys[0]:
+        raise ValueError(f"{kid} signs; put another one first with --use")
+    _write(path, [key for key in keys if key["kid"] != kid])
+
+
+def _named(keys: list[Jwk], kid: str) -> Jwk:
+    for key in keys:
+        if key["kid"] == kid:
+            return key
+    raise ValueError(f"there is no key {kid}; there are {', '.join(key['kid'] for key in keys)}")
+
+
+def _write(path: Path, keys: list[Jwk]) -> None:
+    """Replace the file in one step, keeping its mode and owner."""
+    before = path.stat()
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(key_set(keys))
+            stream.flush()
+            os.fsync(file)
+        os.chown(made, before.st_uid, before.st_gid)
+        made.chmod(stat.S_IMODE(before.st_mode))
+        made.replace(path)
+    except OSError:
+        made.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,93 @@
+"""Serving: uvicorn on our socket.
+
+Owns: uvicorn's options, its workers, how a run ends.
+Doesn't belong here: the app (app.py), which every worker makes for itself from the same configuration; the
+socket (listening.py).
+
+A stop by SIGTERM or SIGINT lets running requests finish, for `server.stop_timeout` at most.
+"""
+
+import logging
+import math
+import os
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from sidecar import fastpath, logs
+from sidecar.listening import bind, socket_path
+from sidecar.settings import Server, Settings
+
+log = logging.getLogger("sidecar")
+
+
+def serve(settings: Settings, config_path: Path | None) -> int:
+    """Serve until told to stop, and return the exit code. `config_path`: for the workers to read again.
+
+    Raises ConfigError where we can't listen.
+    """
+    logs.configure(settings.log)
+    if config_path is not None:
+        os.environ["SIDECAR_CONFIG"] = str(config_path.absolute())
+    listener = bind(settings.server)
+    path = socket_path(settings.server)
+    log.info("listening", extra={"event": "listening", "address": settings.server.listen})
+    try:
+        config = uvicorn_config(settings.server)
+        return _supervise(config, listener) if config.workers > 1 else _run(config, listener)
+    finally:
+        listener.close()
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def uvicorn_config(server: Server) -> uvicorn.Config:
+    """uvicorn without what costs or harms: access log, proxy headers, server and date header, WebSockets.
+
+    With `ws="none"` an upgrade on a check is a plain request; with proxy headers uvicorn would hide the peer.
+    """
+    return uvicorn.Config(
+        "sidecar.app:create",
+        factory=True,
+        workers=server.workers,
+        http=fastpath.protocol(wanted=server.fast_path),
+        loop="auto",  # uvloop where it is installed
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=math.ceil(server.keep_alive),
+        timeout_graceful_shutdown=math.ceil(server.stop_timeout),
+    )
+
+
+def _run(config: uvicorn.Config, listener: socket.socket) -> int:
+    """One worker: this very process."""
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises the signal once more when it has stopped
+    try:
+        uvicorn.Server(config).run([listener])
+    except KeyboardInterrupt:
+        return 0
+    except SystemExit as end:
+        return int(bool(end.code))
+    return 0
+
+
+def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
+    """Several workers, started anew when they die, unless they can't start at all."""
+    supervisor = Multiprocess(config, [listener])
+    supervisor.run()
+    return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
