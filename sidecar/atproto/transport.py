@@ -30,7 +30,7 @@ Connect = Callable[[str, int], Awaitable[httpcore.AsyncNetworkStream]]  # checke
 # Seconds; one address that swallows packets must not use up the time of the next.
 _CONNECT_TIMEOUT = 3.0
 _NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-_FRAMING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
 class Reach(Enum):
@@ -164,7 +164,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
             raise UnexpectedResponse(f"{request.url.host}: {exc}") from exc
         finally:
             await response.aclose()
-        headers = [(name, value) for name, value in response.headers.items() if name not in _FRAMING]
+        headers = [header for header in response.headers.raw if header[0].lower() not in _FRAMING]
         return httpx.Response(response.status_code, headers=headers, content=body)
 
     async def aclose(self) -> None:

@@ -48,17 +48,20 @@ def says(status: int, body: bytes = b"", **headers: str) -> Answer:
 
 @dataclass
 class RawServer:
-    """`answers` by path; `requests` as they came; `connections` accepted so far."""
+    """`answers` by path; `requests` as they came; `connections` accepted; `names` asked for in handshakes."""
 
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    names: list[str | None] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)  # a connection ended
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         connection = self.connections
+        self.writers.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -74,17 +77,20 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(certificates: Certificates | None = None) -> AsyncIterator[RawServer]:
-    context = None
+    server, context = RawServer(), None
     if certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates.leaf, certificates.key)
-    server = RawServer()
+        context.sni_callback = lambda _socket, name, _context: server.names.append(name)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
     finally:
         listening.close()
+        for writer in server.writers:
+            writer.transport.abort()
+        await listening.wait_closed()
 
 
 @dataclass
