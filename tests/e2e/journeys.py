@@ -1,5 +1,7 @@
 """What people do, step by step, and what they then have before them."""
 
+import json
+
 from playwright.async_api import Page, StorageState
 
 from tests.lab.browser import authorize, give_password, welcome
@@ -12,18 +14,35 @@ async def start(page: Page, identifier: str) -> None:
     await page.locator("form:has(input[name=identifier]) button[type=submit]").first.click()
 
 
-async def at_the_pds(page: Page, account: Account, *, named: bool = True) -> None:
+async def at_the_pds(page: Page, account: Account, *, named: bool = True, remember: bool = False) -> None:
     """On the PDS's pages: password and consent. `named`: the PDS was told whom to ask for."""
     if not named:
         await welcome(page)
-    await give_password(page, account.handle, account.password)
+    await give_password(page, account.handle, account.password, remember=remember)
     await authorize(page)
 
 
-async def sign_in(page: Page, account: Account) -> None:
+async def sign_in(page: Page, account: Account, *, remember: bool = False) -> None:
     """From the sign-in page back to wherever the person wanted to be."""
     await start(page, account.handle)
-    await at_the_pds(page, account)
+    await at_the_pds(page, account, remember=remember)
+
+
+async def change_hands(page: Page, account: Account, *, did: str, asked: Account, asked_did: str) -> None:
+    """Make the PDS sign `account` in though its page shows `asked`: it holds no client to its login_hint."""
+    script = """([credentials, hinted, chosen]) => {
+        const fetch = window.fetch
+        window.fetch = async (url, init) => {
+            const change = (more) => ({ ...init, body: JSON.stringify({ ...JSON.parse(init.body), ...more }) })
+            if (String(url).endsWith('/consent')) return fetch(url, change(chosen))
+            if (!String(url).endsWith('/sign-in')) return fetch(url, init)
+            const said = await (await fetch(url, change(credentials))).json()
+            return Response.json({ ...said, account: { ...said.account, ...hinted } })
+        }
+    }"""
+    credentials = {"username": account.handle, "password": account.password}
+    names = [credentials, {"handle": asked.handle, "did": asked_did}, {"did": did}]
+    await page.add_init_script(f"({script})({json.dumps(names)})")
 
 
 async def shown(page: Page) -> dict[str, list[str]]:

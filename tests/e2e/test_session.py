@@ -96,16 +96,29 @@ async def test_signing_out_ends_the_session_everywhere(page: Page, lab: World) -
     assert page.url.startswith(f"{AUTH}/auth/login")
 
 
-async def test_after_signing_out_another_account_can_be_chosen(page: Page, lab: World) -> None:
+async def test_a_second_sign_in_in_the_same_browser_needs_no_word(page: Page) -> None:
     await page.goto(APP)
-    await sign_in(page, BOB)
+    await sign_in(page, BOB, remember=True)
+    await page.wait_for_url(f"{APP}/")
+    await page.context.clear_cookies(domain=".sidecar.internal")
+    await page.goto(f"{APP}/again")
+    await start(page, BOB.handle)
+    await page.wait_for_url(f"{APP}/again")
+
+
+async def test_after_signing_out_the_same_account_is_not_taken_silently(page: Page, lab: World) -> None:
+    await page.goto(APP)
+    await sign_in(page, BOB, remember=True)
     await page.wait_for_url(f"{APP}/")
     await page.goto(f"{AUTH}/auth/logout")
     await page.get_by_role("button", name="Sign out").click()
     await page.goto(APP)
+    await start(page, BOB.handle)
+    await expect(page.get_by_role("button", name="Authorize", exact=True)).to_be_visible()
+    await page.goto(APP)
     await start(page, "https://pds.test")
     await page.get_by_text("Another account").click()
-    await at_the_pds(page, ALICE, named=True)
+    await at_the_pds(page, ALICE)
     await page.wait_for_url(f"{APP}/")
     assert (await shown(page))["x-user-did"] == [lab.did(ALICE)]
 
@@ -120,16 +133,6 @@ async def test_switching_ends_the_former_session(page: Page, lab: World) -> None
     await page.wait_for_url(f"{AUTH}/auth/")
     await expect(page.get_by_text(ALICE.handle).first).to_be_visible()
     assert await status(lab, APP, former) != HTTPStatus.OK
-
-
-async def test_a_second_sign_in_in_the_same_browser_asks_for_no_password(page: Page, lab: World) -> None:
-    await page.goto(APP)
-    await sign_in(page, ALICE)
-    await page.wait_for_url(f"{APP}/")
-    await page.context.clear_cookies(domain=".sidecar.internal")
-    await page.goto(f"{APP}/again")
-    await start(page, ALICE.handle)
-    await page.wait_for_url(f"{APP}/again")
 
 
 async def test_a_forged_session_cookie_opens_nothing(

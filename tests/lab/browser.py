@@ -42,13 +42,18 @@ async def welcome(page: Page) -> None:
     await page.get_by_role("button", name="Sign in", exact=True).click()
 
 
-async def give_password(page: Page, handle: str, password: str) -> None:
-    """The PDS's sign-in form. With a login_hint the name is there already, and fixed."""
+async def give_password(page: Page, handle: str, password: str, *, remember: bool = False) -> None:
+    """The PDS's sign-in form. With a login_hint the name is there already, and fixed.
+
+    `remember`: the PDS keeps the account for this browser, and with a hint needs no word the next time.
+    """
     await page.locator("input[name=password]").wait_for()
     name = page.locator("input[name=username]")
     if await name.is_editable():
         await name.fill(handle)
     await page.fill("input[name=password]", password)
+    if remember:
+        await page.get_by_label("Remember this account").check()
     await page.locator("button[type=submit]").click()
 
 
