@@ -33,7 +33,9 @@ async def change_hands(page: Page, account: Account, *, did: str, asked: Account
     script = """([credentials, hinted, chosen]) => {
         const fetch = window.fetch
         window.fetch = async (url, init) => {
-            const change = (more) => ({ ...init, body: JSON.stringify({ ...JSON.parse(init.body), ...more }) })
+            const change = (more) => {
+                return { ...init, body: JSON.stringify({ ...JSON.parse(init.body), ...more }) }
+            }
             if (String(url).endsWith('/consent')) return fetch(url, change(chosen))
             if (!String(url).endsWith('/sign-in')) return fetch(url, init)
             const said = await (await fetch(url, change(credentials))).json()
