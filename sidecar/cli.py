@@ -132,8 +132,9 @@ def _init(arguments: argparse.Namespace) -> int:
     settings = setup.init(arguments.dir, plan)
     _say(*(f"wrote {arguments.dir / name}" for name in (setup.CONFIG, setup.KEYS, setup.SECRETS)))
     _say(*(f"warning: {line}" for line in config.warnings(settings)))
+    start = f"sidecar serve --config {arguments.dir / setup.CONFIG}"
     _say("Next: put these lines into your Caddyfile, with the address of your app, and run")
-    _say(f"      sidecar serve --config {arguments.dir / setup.CONFIG}")
+    _say(f"      {'systemctl enable --now sidecar' if arguments.systemd else start}")
     print(setup.caddyfile(settings), end="")
     return OK
 

@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from sidecar import fastpath, logs
+from sidecar import consistency, fastpath, logs
 from sidecar.listening import bind, socket_path
 from sidecar.settings import Server, Settings
 
@@ -37,6 +37,8 @@ def serve(settings: Settings, config_path: Path | None) -> int:
     listener = bind(settings.server)
     path = socket_path(settings.server)
     log.info("listening", extra={"event": "listening", "address": settings.server.listen})
+    for warning in consistency.warnings(settings):
+        log.warning(warning, extra={"event": "config_warning"})
     try:
         config = uvicorn_config(settings.server)
         return _supervise(config, listener) if config.workers > 1 else _run(config, listener)

@@ -27,7 +27,7 @@ _FOR_SYSTEMD = (
 
 
 class Plan(NamedTuple):
-    """What `init` was asked for. `app_hosts` empty: the app is on the public host; `systemd`: for our unit."""
+    """What `init` was asked for. No `app_hosts`: the app is on the public host. `systemd`: for our unit."""
 
     public_url: str
     app_hosts: Sequence[str] = ()
