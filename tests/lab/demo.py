@@ -5,7 +5,6 @@ The demo has an ATProto network of its own, with two accounts; with `--public` t
 
 import argparse
 import asyncio
-import secrets
 import signal
 import sys
 from contextlib import suppress
@@ -25,8 +24,6 @@ ACCOUNTS = [
     Account("alice.test", "alice-password", "localhost", "Alice of the Demo"),
     Account("bob.test", "bob-password", "localhost", "Bob"),
 ]
-# The session ends with the demo: its accounts are made anew each time.
-ENVIRONMENT = {"SIDECAR_SESSION_COOKIE_SECRETS": secrets.token_urlsafe(32), "SIDECAR_STORE_KIND": "memory"}
 OWN_NETWORK = {
     "SIDECAR_IDENTITY_PLC_URL": f"http://localhost:{PLC}",
     "SIDECAR_IDENTITY_HANDLE_RESOLVER": f"http://localhost:{PDS}",
@@ -38,12 +35,11 @@ OWN_NETWORK = {
 
 async def start(children: Children, *, public: bool) -> None:
     """Start everything; back when the page can be opened."""
-    env = dict(ENVIRONMENT)
+    env = {} if public else OWN_NETWORK
     if not public:
         say("Starting a PLC directory and a PDS …")
         servers = [Pds("localhost", PDS, ".test")]
         await network.start(children, FOLDER, plc_port=PLC, servers=servers, accounts=ACCOUNTS)
-        env |= OWN_NETWORK
     say("Starting the sidecar, the app and Caddy …")
     await service.start(children, service.DEV_CONFIG, port=SIDECAR, log=FOLDER / "sidecar.log", env=env)
     await start_app(children, APP, log=FOLDER / "app.log")
