@@ -13,6 +13,7 @@ we can't know.
 import asyncio
 import ipaddress
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import dns.asyncresolver
 import dns.exception
@@ -34,7 +35,8 @@ from ..errors import (
 from ..fetch import Fetcher, raise_for_fault
 from ..syntax import Did, Handle, parse_did
 
-_DEADLINE = 5.0  # seconds, for DNS and for HTTPS; they run at the same time
+_DNS_LIFETIME = 5.0  # seconds, as the next; the two run at the same time
+_WELL_KNOWN_DEADLINE = 5.0
 _WELL_KNOWN_LIMIT = 10_000
 _WELL_KNOWN_REDIRECTS = 3
 _LONGEST_NAME = 253
@@ -84,7 +86,7 @@ class HandleResolver:
         try:
             resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
             resolver.nameservers = self._nameservers or resolver.nameservers
-            answer = await resolver.resolve(f"{name}.", "TXT", lifetime=_DEADLINE, raise_on_no_answer=False)
+            answer = await resolver.resolve(f"{name}.", "TXT", lifetime=_DNS_LIFETIME, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
             return None
         except (dns.exception.DNSException, OSError) as exc:
@@ -101,7 +103,7 @@ class HandleResolver:
                 "GET",
                 f"https://{handle}/.well-known/atproto-did",
                 limit=_WELL_KNOWN_LIMIT,
-                deadline=_DEADLINE,
+                deadline=_WELL_KNOWN_DEADLINE,
                 redirects=_WELL_KNOWN_REDIRECTS,
             )
         except (HostNotFound, ForbiddenAddress, UnexpectedResponse):
@@ -130,7 +132,6 @@ class HandleResolver:
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:
     """Raises ValueError."""
-    address, port = text, "53"
-    if text.count(":") == 1 or "]:" in text:
-        address, _, port = text.rpartition(":")
-    return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(address.strip("[]"))), int(port))
+    bracketed = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
+    parts = urlsplit(f"//{bracketed}")
+    return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(parts.hostname or "")), parts.port or 53)
