@@ -28,12 +28,16 @@ def key_set(keys: list[Jwk]) -> str:
 
 
 def read(path: Path) -> list[Jwk]:
-    """The keys in the file. Raises OSError, and ValueError where it is no JWK set."""
+    """The keys in the file. Raises OSError, and ValueError where it has no private ES256 keys with a `kid`."""
     try:
-        keys = {str(key["kid"]): key for key in json.loads(path.read_text("utf-8"))["keys"]}
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no JWK set of keys with a kid") from error
-    return list(keys.values())
+        keys = [dict(key) for key in json.loads(path.read_text("utf-8"))["keys"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no JWK set; `sidecar keygen` prints one") from error
+    if not keys or not all(
+        key.get("crv") == "P-256" and {"kid", "x", "y", "d"} <= key.keys() for key in keys
+    ):
+        raise ValueError(f"{path} must hold private P-256 keys with a kid; `sidecar keygen` prints one")
+    return keys
 
 
 def add(path: Path) -> Jwk:

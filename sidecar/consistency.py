@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from sidecar import client_keys
 from sidecar.settings import Settings
 
 MAX_CACHE_TTL = 600.0  # seconds; the OAuth profile: "less than 10 minutes" for sign-in
@@ -158,12 +159,23 @@ def _workers(settings: Settings) -> Iterator[Fault]:
 
 
 def _files(settings: Settings) -> Iterator[Fault]:
-    fault = None if settings.loopback else private_file_fault(settings.client.keys_file)
+    fault = None if settings.loopback else _keys_fault(settings.client.keys_file)
     if fault:
         yield Fault(("client.keys_file", "public_url"), fault)
     templates = settings.pages.templates
     if templates is not None and not templates.is_dir():
         yield Fault(("pages.templates",), f"{templates} is no folder; make it, or leave the setting out")
+
+
+def _keys_fault(path: Path) -> str | None:
+    fault = private_file_fault(path)
+    if fault:
+        return fault
+    try:
+        client_keys.read(path)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def _development(settings: Settings) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sidecar import client_keys, config
+from sidecar import address_values, client_keys, config
 from sidecar.errors import ConfigError
 from sidecar.settings import Settings
 
@@ -75,11 +75,16 @@ def _write_new(path: Path, text: str, written: list[Path]) -> None:
 
 
 def _toml(plan: Plan) -> str:
-    hosts = list(plan.app_hosts) or [urlsplit(plan.public_url).netloc]
-    domain = _shared_domain([urlsplit(plan.public_url).netloc, *plan.app_hosts]) if plan.app_hosts else ""
+    try:
+        public_url = address_values.http_origin(plan.public_url)
+    except ValueError as error:
+        raise ConfigError([f"public_url: {error}"]) from error
+    public_host = urlsplit(public_url).netloc
+    hosts = list(plan.app_hosts) or [public_host]
+    domain = _shared_domain([public_host, *plan.app_hosts])
     lines = [
         "# Made by `sidecar init`. Every setting: config/sidecar.example.toml and docs/configuration.md.",
-        f"public_url = {json.dumps(plan.public_url)}",
+        f"public_url = {json.dumps(public_url)}",
         *(_FOR_SYSTEMD if plan.systemd else []),
         *("", "[session]", f'cookie_secrets_file = "{SECRETS}"'),
         *([f"cookie_domain = {json.dumps(domain)}"] if domain else []),
@@ -92,6 +97,11 @@ def _toml(plan: Plan) -> str:
             f"allow = {json.dumps(list(plan.allow))}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _text(values: Sequence[str]) -> str:
+    """A list of texts as TOML has it: JSON's spelling, but for escaped surrogate pairs."""
+    return json.dumps(list(values), ensure_ascii=False)
 
 
 def _shared_domain(hosts: Sequence[str]) -> str:

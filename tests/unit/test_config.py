@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from sidecar import config, config_example, consistency
+from sidecar import client_keys, config, config_example, consistency
 from sidecar.errors import ConfigError
 from sidecar.policy import Policy
 from sidecar.settings import App, Settings
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s" * 43
+KEYS = client_keys.key_set([client_keys.new_key()])
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 GOOD = """
 public_url = "https://auth.wiki.net"
@@ -36,8 +37,9 @@ Write = Callable[[str], Path]
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Writes a configuration into a folder that has both files of secrets."""
-    for name in ("cookie-secrets.txt", "client-keys.json"):
-        (tmp_path / name).write_text(SECRET + "\n")
+    contents = {"cookie-secrets.txt": SECRET + "\n", "client-keys.json": KEYS}
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
 
     def write_it(text: str) -> Path:
@@ -239,6 +241,24 @@ def test_secrets_that_others_can_reach_are_refused(
     (tmp_path / name).chmod(mode)
     (fault,) = faults(write(GOOD))
     assert f"chmod 600 {tmp_path / name}" in fault
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"keys": []}',
+        '{"keys": [1]}',
+        '{"keys": [{"kty": "EC", "kid": "a"}]}',
+        KEYS.replace('"d"', '"e"'),
+    ],
+)
+def test_a_file_without_private_keys_is_refused(write: Write, tmp_path: Path, content: str) -> None:
+    (tmp_path / "client-keys.json").write_text(content)
+    (fault,) = faults(write(GOOD))
+    assert fault.startswith("client.keys_file: ")
+    assert "sidecar keygen" in fault
 
 
 def test_what_systemd_hands_over_may_show_a_group_mode(
