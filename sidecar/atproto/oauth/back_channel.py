@@ -1,0 +1,58 @@
+"""The back channel: our own requests to the authorization server, within one sign-in.
+
+Owns: that each is authenticated (RFC 7523), bound to the sign-in's key (DPoP) and carries the latest nonce.
+Doesn't belong here: what is asked (client.py), what the answer means (responses.py).
+"""
+
+from collections.abc import Callable, Mapping
+
+import httpx
+from joserfc.jwk import ECKey
+
+from ..errors import AuthorizationRefused
+from ..fetch import Fetcher
+from .dpop import DpopAuth
+from .keys import CLIENT_ASSERTION_TYPE, client_assertion
+from .models import Client, Grant, PendingSignIn
+
+
+class BackChannel:
+    """For one sign-in, pending or granted. `nonce`: the last one the server gave."""
+
+    def __init__(
+        self, client: Client, fetcher: Fetcher, sign_in: PendingSignIn | Grant, *, now: Callable[[], float]
+    ) -> None:
+        self.nonce = sign_in.dpop_nonce
+        self._client = client
+        self._fetcher = fetcher
+        self._issuer = sign_in.issuer
+        self._dpop_key = ECKey.import_key(sign_in.dpop_key)
+        self._kid = sign_in.kid
+        self._now = now
+
+    async def post(self, url: str, form: Mapping[str, str]) -> httpx.Response:
+        """The answer, whatever its status. Raises what `Fetcher.request` does, AuthorizationRefused."""
+
+        def authenticated() -> dict[str, str]:
+            return {**form, **self._authentication()}
+
+        auth = DpopAuth(self._dpop_key, nonce=self.nonce, form=authenticated, now=self._now)
+        response = await self._fetcher.request("POST", url, auth=auth, headers={"Accept": "application/json"})
+        self.nonce = auth.nonce
+        return response
+
+    def _authentication(self) -> dict[str, str]:
+        client_id = self._client.client_id
+        if self._kid is None:
+            return {"client_id": client_id}
+        key = self._client.keys.get(self._kid) if self._client.keys else None
+        if key is None:
+            raise AuthorizationRefused("the client key that this sign-in began with is gone")
+        assertion = client_assertion(
+            self._kid, key, client_id=client_id, audience=self._issuer, now=self._now()
+        )
+        return {
+            "client_id": client_id,
+            "client_assertion_type": CLIENT_ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }

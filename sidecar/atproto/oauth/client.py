@@ -1,0 +1,193 @@
+"""The sign-in itself, in its two halves: `start` and `finish`.
+
+Owns: the order of the steps and of the checks (OAuth profile of ATProto; RFC 6749, 7636, 9126, 9207, 9449).
+Doesn't belong here: cookies, pages, storage. Both halves take and return records.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import httpx
+
+from ..errors import AtprotoError, InvalidIdentifier, IssuerMismatch, WrongAccount
+from ..fetch import Fetcher
+from ..identity import Directory, Identity
+from ..syntax import Did, Handle, ServerUrl, parse_identifier
+from . import pkce, responses
+from .back_channel import BackChannel
+from .client_metadata import check_client
+from .discovery import Discovery, ServerMetadata
+from .dpop import generate_dpop_key
+from .models import SCOPE, Client, Grant, PendingSignIn, Prompt, SignedIn
+
+log = logging.getLogger(__name__)
+
+_REVOCATION_DEADLINE = 3.0  # seconds, for all tokens together
+
+
+class OAuthClient:
+    """Signs people in for one `client`. Tasks may share it: what belongs to a sign-in is in its record."""
+
+    def __init__(
+        self,
+        client: Client,
+        directory: Directory,
+        fetcher: Fetcher,
+        *,
+        development: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises ValueError for a client that servers would refuse."""
+        check_client(client)
+        self._client = client
+        self._directory = directory
+        self._fetcher = fetcher
+        self._development = development
+        self._discovery = Discovery(fetcher, development=development)
+        self._now = now
+
+    async def start(
+        self,
+        identifier: Did | Handle | ServerUrl,
+        *,
+        prompt: Prompt | None = None,
+        login_hint: str | None = None,
+    ) -> tuple[PendingSignIn, str]:
+        """The record to keep, and the URL to send the browser to: with 303 after a POST, top-level.
+
+        `prompt`: what the server should ask the person, as far as it can. `login_hint`: a handle or DID to
+        fill in, in place of the identifier.
+        Raises IdentityError, FetchError, and of OAuthError: InvalidServerMetadata, ClientRefused,
+        AuthorizationRefused, AccessDenied. InvalidIdentifier for a bad `login_hint`.
+        """
+        hint = self._login_hint(identifier, login_hint)
+        did, server = await self._server_for(identifier)
+        await self._fetcher.check_url(server.authorization_endpoint)
+        pending = self._begin(did, server)
+        request = self._authorization_request(pending, hint, _prompt(prompt, server.prompt_values_supported))
+        channel = self._channel(pending)
+        answer = await channel.post(server.pushed_authorization_request_endpoint, request)
+        query = {"client_id": self._client.client_id, "request_uri": responses.request_uri(answer)}
+        url = httpx.URL(server.authorization_endpoint).copy_merge_params(query)
+        return replace(pending, dpop_nonce=channel.nonce), str(url)
+
+    async def finish(self, pending: PendingSignIn, params: Sequence[tuple[str, str]]) -> SignedIn:
+        """Who came back. `params`: the callback's query, pairs as received.
+
+        The caller has taken `pending` out of its store (single use) and made sure that the browser is the one
+        that started. The tokens are the caller's to revoke; where this raises, they are revoked already.
+        Raises InvalidCallback, IssuerMismatch, AccessDenied, WrongAccount, InvalidTokenResponse,
+        AuthorizationRefused, ClientRefused, InvalidServerMetadata, IdentityError, FetchError.
+        """
+        code = responses.authorization_code(pending, params)
+        channel = self._channel(pending)
+        request = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": pending.redirect_uri,
+            "code_verifier": pending.code_verifier,
+        }
+        answer = responses.token_response(await channel.post(pending.token_endpoint, request))
+        grant = _grant(pending, answer, channel.nonce)
+        try:
+            did = responses.subject(answer, development=self._development)
+            return SignedIn(await self._authority(pending, did), grant)
+        except BaseException:
+            await self.revoke(grant)
+            raise
+
+    async def revoke(self, grant: Grant) -> None:
+        """Revoke whatever tokens there are (RFC 7009): best effort, within 3 seconds, never raises."""
+        tokens = [token for token in (grant.refresh_token, grant.access_token) if token]
+        if grant.revocation_endpoint is None or not tokens:
+            return
+        channel = self._channel(grant)
+        try:
+            async with asyncio.timeout(_REVOCATION_DEADLINE):
+                for token in tokens:
+                    response = await channel.post(grant.revocation_endpoint, {"token": token})
+                    if response.status_code != 200:
+                        responses.refuse(response)
+        except (AtprotoError, TimeoutError) as exc:
+            log.warning("tokens not revoked at %s: %s %s", grant.issuer, type(exc).__name__, exc)
+
+    async def _server_for(self, identifier: Did | Handle | ServerUrl) -> tuple[Did | None, ServerMetadata]:
+        if isinstance(identifier, ServerUrl):
+            return None, await self._discovery.for_server(identifier)
+        identity = await self._directory.lookup(identifier)
+        return identity.did, await self._discovery.for_pds(identity.pds)
+
+    async def _authority(self, pending: PendingSignIn, did: Did) -> Identity:
+        """The account, if the issuer may speak for it: else any server could vouch for anyone."""
+        if pending.did is not None and did != pending.did:
+            raise WrongAccount(f"asked for {pending.did}, got {did}")
+        identity = await self._directory.lookup(did, fresh=True)
+        server = await self._discovery.for_pds(identity.pds)
+        if server.issuer != pending.issuer:
+            raise IssuerMismatch(f"{pending.issuer} vouches for {did}, which {server.issuer} speaks for")
+        return identity
+
+    def _begin(self, did: Did | None, server: ServerMetadata) -> PendingSignIn:
+        return PendingSignIn(
+            state=secrets.token_urlsafe(32),
+            issuer=server.issuer,
+            did=did,
+            redirect_uri=self._client.redirect_uri,
+            token_endpoint=server.token_endpoint,
+            revocation_endpoint=server.revocation_endpoint,
+            code_verifier=pkce.create_verifier(),
+            dpop_key=generate_dpop_key(),
+            dpop_nonce=None,
+            kid=self._client.keys.active_kid if self._client.keys else None,
+        )
+
+    def _authorization_request(
+        self, pending: PendingSignIn, login_hint: str | None, prompt: Prompt | None
+    ) -> dict[str, str]:
+        request = {
+            "response_type": "code",
+            "redirect_uri": pending.redirect_uri,
+            "scope": SCOPE,
+            "state": pending.state,
+            "code_challenge": pkce.challenge(pending.code_verifier),
+            "code_challenge_method": pkce.METHOD,
+            "login_hint": login_hint,
+            "prompt": prompt,
+        }
+        return {name: value for name, value in request.items() if value is not None}
+
+    def _login_hint(self, identifier: Did | Handle | ServerUrl, wanted: str | None) -> str | None:
+        """A handle without `@`, or a DID: the reference server refuses anything else."""
+        hint = identifier if wanted is None else parse_identifier(wanted, development=self._development)
+        if not isinstance(hint, ServerUrl):
+            return hint
+        if wanted is not None:
+            raise InvalidIdentifier("login_hint is a handle or a DID")
+        return None
+
+    def _channel(self, sign_in: PendingSignIn | Grant) -> BackChannel:
+        return BackChannel(self._client, self._fetcher, sign_in, now=self._now)
+
+
+def _prompt(wanted: Prompt | None, supported: frozenset[str] | None) -> Prompt | None:
+    """What comes closest, where the server says what it supports: who wants to choose can sign in anew."""
+    if wanted is None or supported is None or wanted in supported:
+        return wanted
+    return None if wanted == "create" else "login"
+
+
+def _grant(pending: PendingSignIn, answer: Mapping[str, object], nonce: str | None) -> Grant:
+    """Whatever tokens came, lest any be left standing; whether they are as they should be is judged after."""
+    return Grant(
+        issuer=pending.issuer,
+        access_token=responses.text(answer, "access_token"),
+        refresh_token=responses.text(answer, "refresh_token") or None,
+        revocation_endpoint=pending.revocation_endpoint,
+        dpop_key=pending.dpop_key,
+        dpop_nonce=nonce,
+        kid=pending.kid,
+    )

@@ -1,0 +1,122 @@
+"""The client metadata document: how authorization servers know us, by the URL that is our `client_id`.
+
+Owns: what it says, and the rules that servers hold it to, so that no client is made that they would refuse.
+Doesn't belong here: serving it (whoever serves HTTP): exactly 200, `application/json`, no redirect.
+"""
+
+import ipaddress
+from urllib.parse import urlencode, urlsplit
+
+from ..errors import InvalidIdentifier
+from ..syntax import parse_origin
+from .models import SCOPE, Client
+
+# The reference server refuses client_ids under these.
+_REFUSED_TLDS = frozenset({"test", "local", "localhost", "invalid", "example"})
+
+
+def loopback_client(redirect_uri: str) -> Client:
+    """A public client for development, without a document anywhere: the `client_id` itself says it all.
+
+    `redirect_uri`: http on 127.0.0.1 or [::1], any port. Raises ValueError.
+    """
+    query = urlencode({"redirect_uri": redirect_uri, "scope": SCOPE})
+    client = Client(client_id=f"http://localhost?{query}", redirect_uri=redirect_uri)
+    check_client(client)
+    return client
+
+
+def client_metadata(client: Client) -> dict[str, object]:
+    """The document's members (OAuth profile, "Client Metadata"). Raises ValueError (`check_client`)."""
+    check_client(client)
+    document: dict[str, object] = {
+        "client_id": client.client_id,
+        "application_type": "native" if client.keys is None else "web",
+        "grant_types": ["authorization_code"],
+        "response_types": ["code"],
+        "scope": SCOPE,
+        "redirect_uris": [client.redirect_uri],
+        "dpop_bound_access_tokens": True,
+    }
+    shown = {
+        "client_name": client.name,
+        "client_uri": client.client_uri,
+        "logo_uri": client.logo_uri,
+        "tos_uri": client.tos_uri,
+        "policy_uri": client.policy_uri,
+    }
+    return document | _authentication(client) | {name: value for name, value in shown.items() if value}
+
+
+def check_client(client: Client) -> None:
+    """Hold a client to the rules. Raises ValueError."""
+    if client.keys is None:
+        _check_loopback(client)
+        return
+    _check_client_id(client.client_id)
+    _check_client_uri(client.client_uri, client.client_id)
+    addresses = (client.redirect_uri, client.jwks_uri, client.logo_uri, client.tos_uri, client.policy_uri)
+    for address in filter(None, addresses):
+        _https_origin(address)
+
+
+def _authentication(client: Client) -> dict[str, object]:
+    if client.keys is None:
+        return {"token_endpoint_auth_method": "none"}
+    return {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256",
+        **({"jwks_uri": client.jwks_uri} if client.jwks_uri else {"jwks": client.keys.public_jwks()}),
+    }
+
+
+def _check_loopback(client: Client) -> None:
+    redirect = urlsplit(client.redirect_uri)
+    if redirect.scheme != "http" or redirect.hostname not in ("127.0.0.1", "::1") or redirect.fragment:
+        raise ValueError(
+            f"a loopback client comes back to http://127.0.0.1 or http://[::1]: {client.redirect_uri}"
+        )
+    if not client.client_id.startswith("http://localhost?"):
+        raise ValueError("a client without keys is for loopback only; make it with loopback_client()")
+
+
+def _check_client_id(client_id: str) -> None:
+    """https, a name with a dot under a real TLD, no port, a path that is its own canonical spelling."""
+    origin = _https_origin(client_id)
+    host, path = origin.removeprefix("https://"), client_id.removeprefix(origin)
+    if ":" in host or "." not in host or _is_address(host):
+        raise ValueError(f"client_id needs a full domain name and no port: {client_id}")
+    if host.rpartition(".")[2] in _REFUSED_TLDS:
+        raise ValueError(f"client_id is under a reserved name: {client_id}")
+    segments = path.split("/")[1:]
+    if not path.startswith("/") or any(segment in ("", ".", "..") for segment in segments):
+        raise ValueError(f"client_id needs a plain path that doesn't end in a slash: {client_id}")
+
+
+def _check_client_uri(client_uri: str, client_id: str) -> None:
+    """The same origin, and a parent of the client_id's path."""
+    if not client_uri:
+        return
+    parent = client_uri if client_uri.endswith("/") else client_uri + "/"
+    if not client_id.startswith(parent) or _https_origin(client_uri) != _https_origin(client_id):
+        raise ValueError(f"client_uri must be on the client_id's origin, above its path: {client_uri}")
+
+
+def _https_origin(url: str) -> str:
+    """The origin of a plain https URL without userinfo or fragment."""
+    parts = urlsplit(url)
+    try:
+        origin = str(parse_origin(f"{parts.scheme}://{parts.netloc}"))
+    except InvalidIdentifier as exc:
+        raise ValueError(f"not a plain https address: {url}") from exc
+    if "#" in url or not url.startswith(origin):
+        raise ValueError(f"not a plain https address: {url}")
+    return origin
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

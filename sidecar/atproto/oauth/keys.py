@@ -1,0 +1,120 @@
+"""The client's own keys: what we prove to authorization servers that it is us with (RFC 7523).
+
+Owns: the JWK set file, its public half, client assertions.
+Doesn't belong here: DPoP keys, which live for one sign-in (dpop.py); rewriting the file (who operates us).
+
+Rotation: the first key signs, all are published. Servers remember a key set for 10 minutes, so a new key goes
+last for that long before it goes first, and the old one stays for the sign-ins under way.
+"""
+
+import json
+import secrets
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+Jwk = dict[str, Any]
+
+CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+# The reference server takes no assertion from the future, not even by 40 ms, and none older than 60 s.
+_BACKDATED = 5
+_LIFETIME = 60
+
+
+def generate_key() -> Jwk:
+    """A new private ES256 key; its `kid` is its thumbprint (RFC 7638)."""
+    key = ECKey.generate_key("P-256")
+    return {**key.as_dict(private=True), "kid": key.thumbprint(), "alg": "ES256", "use": "sig"}
+
+
+def load_keys(path: Path) -> "KeySet":
+    """The keys in a JWK set file. Raises ValueError, which says how to mend it."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = path.read_text("utf-8")
+    except OSError as exc:
+        raise ValueError(f"{path} can't be read: {exc.strerror}; put a JWK set there, mode 0600") from exc
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"{path} is no text file; put a JWK set there") from exc
+    if mode & 0o037:  # group may read: that is how systemd hands over credentials
+        raise ValueError(f"{path} has mode {mode:04o}, so others get at the keys; run: chmod 600 {path}")
+    try:
+        return KeySet.from_jwks(json.loads(text))
+    except json.JSONDecodeError as exc:  # its own text quotes nothing, but its `doc` is the file
+        raise ValueError(f"{path} is no JSON; put a JWK set there") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ValueError(f"{path}: {exc}") from exc
+
+
+class KeySet:
+    """Private ES256 keys, at least one, each under its own `kid`; the first is the active one."""
+
+    def __init__(self, keys: Sequence[Jwk]) -> None:
+        """Raises ValueError, which says how to mend it."""
+        if not keys:
+            raise ValueError('it holds no key; add one to "keys"')
+        self._keys: dict[str, ECKey] = {}
+        for number, jwk in enumerate(keys, start=1):
+            kid, key = _import(jwk, number)
+            if kid in self._keys:
+                raise ValueError(f"key {number}: kid {kid[:80]!r} is there twice; give each key its own")
+            self._keys[kid] = key
+
+    @classmethod
+    def from_jwks(cls, document: object) -> "KeySet":
+        """From a JWK set (RFC 7517, section 5). Raises ValueError."""
+        keys = document.get("keys") if isinstance(document, dict) else None
+        if not isinstance(keys, list):
+            raise ValueError('it is no JWK set; write {"keys": [ ... ]}')  # noqa: TRY004 - one kind for all faults
+        return cls(keys)
+
+    @property
+    def active_kid(self) -> str:
+        return next(iter(self._keys))
+
+    def get(self, kid: str) -> ECKey | None:
+        return self._keys.get(kid)
+
+    def public_jwks(self) -> dict[str, list[Jwk]]:
+        """What servers verify with: the public half of every key, the active one first."""
+        return {"keys": [_public(kid, key) for kid, key in self._keys.items()]}
+
+
+def client_assertion(kid: str, key: ECKey, *, client_id: str, audience: str, now: float) -> str:
+    """Proof that we are the client (RFC 7523, section 3): used once, within a minute, at one issuer."""
+    issued = int(now) - _BACKDATED
+    claims = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": audience,
+        "jti": secrets.token_urlsafe(24),
+        "iat": issued,
+        "exp": issued + _LIFETIME,
+    }
+    return jwt.encode({"alg": "ES256", "kid": kid}, claims, key, ["ES256"], default_type=None)
+
+
+def _import(jwk: object, number: int) -> tuple[str, ECKey]:
+    if not isinstance(jwk, dict):
+        raise ValueError(f"key {number} is no JSON object; put a JWK there")  # noqa: TRY004 - one kind for all faults
+    if (jwk.get("kty"), jwk.get("crv"), jwk.get("alg", "ES256")) != ("EC", "P-256", "ES256"):
+        raise ValueError(f"key {number} is not for ES256; make an EC key on P-256")
+    if "d" not in jwk:
+        raise ValueError(f"key {number} is only the public half; put the private key there")
+    kid = jwk.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise ValueError(f"key {number} has no kid; give it one, its thumbprint for instance")
+    try:
+        return kid, ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y", "d")})
+    except (JoseError, ValueError, KeyError, TypeError) as exc:  # never quote the key
+        raise ValueError(f"key {number} is damaged ({type(exc).__name__}); make a new one") from exc
+
+
+def _public(kid: str, key: ECKey) -> Jwk:
+    return {**key.as_dict(private=False), "kid": kid, "alg": "ES256", "use": "sig"}
