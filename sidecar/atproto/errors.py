@@ -21,7 +21,7 @@ Doesn't belong here: what a person is told (sidecar/replies.py).
     │   └── UnexpectedResponse     wrong status, type, size, redirect or shape
     └── OAuthError
         ├── InvalidServerMetadata  breaks a rule of the spec
-        ├── ClientRefused          the server doesn't accept us (invalid_client, invalid_client_metadata, 403 …)
+        ├── ClientRefused          the server doesn't accept us (invalid_client, invalid_client_metadata …)
         ├── AuthorizationRefused   PAR or token endpoint answered with some other OAuth error
         ├── AccessDenied           the person, or their server for them, said no
         ├── InvalidCallback        parameters missing, doubled or malformed

@@ -17,6 +17,7 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from enum import Enum
+from typing import cast
 
 import httpcore
 import httpx
@@ -179,11 +180,9 @@ async def _read(response: httpx.Response, *, limit: int) -> bytes:
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip"):
         raise ValueError(f"content-encoding {coding[:40]!r}, which nobody asked for")
-    if not isinstance(response.stream, httpx.AsyncByteStream):
-        raise TypeError("an asynchronous transport answers with an asynchronous stream")
     gunzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if coding == "gzip" else None
     body, received = bytearray(), 0
-    async for chunk in response.stream:
+    async for chunk in cast("httpx.AsyncByteStream", response.stream):
         received += len(chunk)
         body += gunzip.decompress(chunk, limit + 1 - len(body)) if gunzip else chunk
         if max(len(body), received) > limit:

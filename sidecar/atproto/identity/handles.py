@@ -86,7 +86,9 @@ class HandleResolver:
         try:
             resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
             resolver.nameservers = self._nameservers or resolver.nameservers
-            answer = await resolver.resolve(f"{name}.", "TXT", lifetime=_DNS_LIFETIME, raise_on_no_answer=False)
+            answer = await resolver.resolve(
+                f"{name}.", "TXT", lifetime=_DNS_LIFETIME, raise_on_no_answer=False
+            )
         except dns.resolver.NXDOMAIN:
             return None
         except (dns.exception.DNSException, OSError) as exc:

@@ -146,7 +146,9 @@ def test_a_nameserver_is_an_address_with_or_without_a_port(text: str, address: s
     assert (nameserver.answer_nameserver(), nameserver.answer_port()) == (address, port)
 
 
-@pytest.mark.parametrize("text", ["", "dns.example.com", "9.9.9.9:x", "9.9.9", "[2620:fe::fe", "9.9.9.9:99999"])
+@pytest.mark.parametrize(
+    "text", ["", "dns.example.com", "9.9.9.9:x", "9.9.9", "[2620:fe::fe", "9.9.9.9:99999"]
+)
 def test_a_nameserver_that_is_no_address_is_refused(text: str, web: WellKnown) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - ipaddress and int word it, each in its own way
         resolver(web, text)
