@@ -1,6 +1,7 @@
 """The composition root: opens the resources, wires the parts, serves, shuts down.
 
-Owns: which part gets which, in one place, and the process's life. Nothing else makes a Store, a Feed or a Fetcher.
+Owns: which part gets which, in one place, and the process's life. Nothing else makes a Store, a Feed or a
+Fetcher.
 Doesn't belong here: behaviour.
 """
 
@@ -53,7 +54,9 @@ _PRUNE_EVERY = 300.0  # seconds
 
 
 def create() -> "Sidecar":
-    """The app as uvicorn's workers make it: configuration from the file named in `SIDECAR_CONFIG`, and the environment."""
+    """The app as uvicorn's workers make it: configuration from the file named in `SIDECAR_CONFIG`, and the
+    environment.
+    """
     path = os.environ.get("SIDECAR_CONFIG")
     settings = config.load(Path(path) if path else None, os.environ)
     logs.configure(settings.log)
@@ -61,7 +64,9 @@ def create() -> "Sidecar":
 
 
 class Sidecar:
-    """The ASGI app. `store`, `transport` and `now` are for tests: an own store, an own network, an own clock."""
+    """The ASGI app. `store`, `transport` and `now` are for tests: an own store, an own network, an own
+    clock.
+    """
 
     def __init__(
         self,
@@ -105,7 +110,9 @@ class Sidecar:
         client = _client(settings)
         development = settings.identity.development_servers
         oauth = OAuthClient(client, self.directory, self.fetcher, development=development, now=now)
-        pending = PendingSignIns(store, settings.session.cookie_secrets, secure=not settings.loopback, now=now)
+        pending = PendingSignIns(
+            store, settings.session.cookie_secrets, secure=not settings.loopback, now=now
+        )
         check = Check(
             settings,
             policy=policy,
@@ -199,7 +206,7 @@ class Sidecar:
         log.info("started", extra=details)
         if self.settings.identity.development_servers:
             log.warning(
-                "development_servers is on: servers on loopback are trusted over http. Never use this in production.",
+                "development_servers is on: servers on loopback are trusted over http; never in production",
                 extra={"event": "development_servers"},
             )
 

@@ -103,7 +103,10 @@ class Callback:
             await self._client.revoke(signed_in.grant)
             raise
         host = self._destinations.host(attempt.return_to)
-        log.info("signed in", extra={"event": "signed_in", "did": session.did, "handle": session.handle, "host": host})
+        log.info(
+            "signed in",
+            extra={"event": "signed_in", "did": session.did, "handle": session.handle, "host": host},
+        )
         return see_other(
             self._destinations.address(attempt.return_to),
             cookies=[
@@ -130,11 +133,17 @@ class Callback:
     def _failed(self, error: AtprotoError | SidecarError, attempt: Attempt | None) -> Response:
         explanation = explain(error)
         return_to = attempt.return_to if attempt is not None else ""
-        details = {"event": error.code, "reason": str(error)[:500], "host": self._destinations.host(return_to)}
+        details = {
+            "event": error.code,
+            "reason": str(error)[:500],
+            "host": self._destinations.host(return_to),
+        }
         log.info("sign-in failed", extra=details)
         login_url = self._destinations.login(return_to)
         switch_url = self._destinations.login(return_to, switch=True)
-        body = self._pages.render("error", explanation=explanation, login_url=login_url, switch_url=switch_url)
+        body = self._pages.render(
+            "error", explanation=explanation, login_url=login_url, switch_url=switch_url
+        )
         return page(explanation.status, body)
 
 

@@ -1,10 +1,11 @@
 """The forward-auth check: Caddy asks about every request, this answers. The hot path.
 
 Owns: one pass from request headers to a reply, in memory only: no I/O, no framework, no log line of its own.
-Doesn't belong here: reading the headers (forwarded.py), the rules (policy.py), what is known of sign-outs (feed.py).
+Doesn't belong here: reading the headers (forwarded.py), the rules (policy.py), what is known of sign-outs
+(feed.py).
 
-Refusals are values, each with its own reply; a fault is an exception, which the gate answers with 500. Neither ever
-becomes an allow or a sign-in loop. Nothing is read from the check's own path, query or Host.
+Refusals are values, each with its own reply; a fault is an exception, which the gate answers with 500.
+Neither ever becomes an allow or a sign-in loop. Nothing is read from the check's own path, query or Host.
 """
 
 from collections.abc import Callable, Iterable
@@ -55,7 +56,8 @@ class Check:
         self._tally = tally
         self._seen = seen
         self._now = now
-        self._renewals = _Offered()
+        self._redirected = _Offered()
+        self._offered = _Offered()
         self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url")
         self._not_delivered_page = pages.prepared("not_delivered", "host", "login_url")
         self._error_page = pages.prepared("check_error", "title", "message", "code")
@@ -101,11 +103,22 @@ class Check:
             return self._forbidden(target, who, decision, session)
         if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
             return self._foreign_websocket(target, session, decision)
-        if target.renewable and self._sessions.due(session, now) and self._renewals.offer(session.id, now):
-            renewed = self._sessions.renewed(session, fact, now)
-            location = f"{self._scheme}://{target.host}{target.uri}"
-            return redirect(302, location, [(b"set-cookie", self._sessions.cookie(renewed, now).encode())])
+        if self._sessions.due(session, now):
+            offers = self._redirected if target.renewable else self._offered
+            if offers.offer(session.id, now):
+                return self._renewed(target, self._sessions.renewed(session, fact, now), who, now)
         return Reply(200, [*identity_headers(who), _NOTHING], b"")
+
+    def _renewed(self, target: Target, session: Session, who: Principal, now: float) -> Reply:
+        """A page load is redirected to itself with the new cookie, which plain forward_auth would drop from
+        a 200.
+
+        Other requests get theirs with the 200, for the Caddyfile that copies it.
+        """
+        cookie = (b"set-cookie", self._sessions.cookie(session, now).encode())
+        if target.renewable:
+            return redirect(302, f"{self._scheme}://{target.host}{target.uri}", [cookie])
+        return Reply(200, [*identity_headers(who), cookie, _NOTHING], b"")
 
     # refusals, one each
 
@@ -136,11 +149,15 @@ class Check:
 
     def _foreign_websocket(self, target: Target, session: Session, decision: Decision) -> Reply:
         self._tally.refused(decision.app, "foreign_websocket", session.did, session.id)
-        return json_reply(403, {"error": "foreign_websocket", "message": f"This socket is for pages of {target.host}."})
+        return json_reply(
+            403, {"error": "foreign_websocket", "message": f"This socket is for pages of {target.host}."}
+        )
 
     def _unknown_host(self, target: Target) -> Reply:
         self._tally.refused("", "unknown_host", "", "")
-        message = "The sign-in gate has no rule for this site. If you run it, add the host to an [apps] table."
+        message = (
+            "The sign-in gate has no rule for this site. If you run it, add the host to an [apps] table."
+        )
         return self._error(target, 403, "unknown_host", "Not set up", message)
 
     def _duplicate_cookies(self, target: Target) -> Reply:
@@ -154,11 +171,13 @@ class Check:
 
     def _unavailable(self, target: Target) -> Reply:
         message = "The sign-in gate can't tell who is signed in right now. Try again in a moment."
-        return self._error(target, 503, "store_unavailable", "Try again soon", message, [(b"retry-after", b"5")])
+        return self._error(
+            target, 503, "store_unavailable", "Try again soon", message, [(b"retry-after", b"5")]
+        )
 
     def _unreadable(self, reason: str) -> Reply:
         self._tally.refused("", reason, "", "")
-        message = "The sign-in gate can't read this request. If you run it, compare your Caddyfile with the documentation."
+        message = "The sign-in gate can't read this request. If you run it, look at your Caddyfile."
         return json_reply(400, {"error": reason, "message": message})
 
     def _error(
@@ -189,7 +208,9 @@ class Check:
 
 
 class _Offered:
-    """Whom this process offered a renewed cookie in the last minute: a browser that refuses it is not asked again."""
+    """Whom this process offered a renewed cookie in the last minute: a browser that refuses it is not asked
+    again.
+    """
 
     def __init__(self) -> None:
         self._since = 0.0
@@ -197,13 +218,19 @@ class _Offered:
         self._before: set[str] = set()
 
     def offer(self, session_id: str, now: float) -> bool:
-        """True once per session in any minute. Past the bound nobody is offered one until the minute is over."""
+        """True once per session in any minute. Past the bound nobody is offered one until the minute is
+        over.
+        """
         if not 0 <= now - self._since < _RENEWAL_PAUSE:
             stale = not 0 <= now - self._since < 2 * _RENEWAL_PAUSE
             self._before = set() if stale else self._recent
             self._recent = set()
             self._since = now
-        if session_id in self._recent or session_id in self._before or len(self._recent) >= _REMEMBERED_RENEWALS:
+        if (
+            session_id in self._recent
+            or session_id in self._before
+            or len(self._recent) >= _REMEMBERED_RENEWALS
+        ):
             return False
         self._recent.add(session_id)
         return True

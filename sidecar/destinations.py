@@ -1,6 +1,7 @@
 """Where a visitor goes after signing in.
 
-Owns: which `return_to` is believed under one configuration, and the words and address for it. "" is the profile.
+Owns: which `return_to` is believed under one configuration, and the words and address for it. "" is the
+profile.
 Doesn't belong here: the reading of a URL itself (forwarded.py).
 """
 

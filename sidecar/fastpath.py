@@ -1,17 +1,19 @@
 """The check's fast path: answers inside uvicorn's protocol, before a scope's task exists.
 
-Owns: which requests may be answered there, and the bytes on the wire. What is answered is `Check.answer`, the very
-function the ASGI way calls, so the two can't differ in what they decide.
+Owns: which requests may be answered there, and the bytes on the wire. What is answered is `Check.answer`,
+the very function the ASGI way calls, so the two can't differ in what they decide.
 Doesn't belong here: any decision about a visitor.
 
-It leans on these internals of `uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`, as of the versions in
-TESTED: `url`, `headers` and `parser` while a request is read; `cycle` (None before the first ASGI request of a
-connection), `flow.write_paused`, `_unset_keepalive_if_required` called on data; `timeout_keep_alive_task` and
-`timeout_keep_alive_handler` for idle connections; `server_state.default_headers` and `.total_requests`. Under any other
-version `protocol` says so once and the plain way is used; `server.fast_path = false` does the same.
+It leans on these internals of `uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`, as of the versions
+in TESTED: `url`, `headers` and `parser` while a request is read; `cycle` (None before the first ASGI request
+of a connection), `flow.write_paused`, `_unset_keepalive_if_required` called on data;
+`timeout_keep_alive_task` and `timeout_keep_alive_handler` for idle connections;
+`server_state.default_headers` and `.total_requests`. Under any other version `protocol` says so once and the
+plain way is used; `server.fast_path = false` does the same.
 
-It falls through for all it doesn't know for certain: another path or method, HTTP/1.0, `Connection: close`, a body,
-`Expect`, an upgrade, an answer still under way on the connection, a client that doesn't read, a fault.
+It falls through for all it doesn't know for certain: another path or method, HTTP/1.0, `Connection: close`,
+a body, `Expect`, an upgrade, an answer still under way on the connection, a client that doesn't read, a
+fault.
 """
 
 import http
@@ -82,7 +84,9 @@ class FastPath(HttpToolsProtocol):
         self._answered = False
         self.server_state.total_requests += 1
         self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def _reply(self) -> Reply | None:
         """The answer, where this request may be answered here."""

@@ -26,7 +26,7 @@ log = logging.getLogger("sidecar")
 _MAX_HEADERS = 64 * 1024
 _READING = ("GET", "HEAD")
 _ANY_HOST = ("/client-metadata.json", "/jwks.json", "/healthz", "/readyz")
-_MOVED = "moved=1"  # marks our own redirect to the public host, so that a proxy that rewrites Host can't make it loop
+_MOVED = "moved=1"  # marks our redirect to the public host: a proxy that rewrites Host must not make it loop
 
 
 class Gate:
@@ -58,7 +58,9 @@ class Gate:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served: run uvicorn with ws='none'")
         if not self.may_connect(scope["client"]):
-            await _send(send, html(403, b"This address may not talk to the sign-in gate.\n", own_origin=False))
+            await _send(
+                send, html(403, b"This address may not talk to the sign-in gate.\n", own_origin=False)
+            )
         elif scope["path"] == self.check_path:
             await _send(send, self._checked(scope))
         else:
@@ -92,7 +94,9 @@ class Gate:
             if refusal is not None:
                 await _send(send, refusal)
                 return
-            scope["app"] = self._routes  # makes starlette raise its 404 and 405 instead of answering in plain text
+            scope["app"] = (
+                self._routes
+            )  # makes starlette raise its 404 and 405 instead of answering in plain text
             await self._routes(scope, receive, send_once_started)
         except Exception as error:
             if started:
@@ -112,12 +116,17 @@ class Gate:
     def _on_public_host(self, headers: list[tuple[bytes, bytes]]) -> bool:
         hosts = [value for name, value in headers if name == b"host"]
         try:
-            return len(hosts) == 1 and canonical_host(hosts[0].decode("ascii"), scheme=self._scheme) == self._public_host
+            return (
+                len(hosts) == 1
+                and canonical_host(hosts[0].decode("ascii"), scheme=self._scheme) == self._public_host
+            )
         except ValueError:
             return False
 
     def _elsewhere(self, scope: Scope) -> Reply:
-        """Under another Host our cookies don't live: pages move to the public URL, forms can't (RFC 9110 15.5.20)."""
+        """Under another Host our cookies don't live: pages move to the public URL, forms can't (RFC 9110
+        15.5.20).
+        """
         query = scope["query_string"]
         if scope["method"] in _READING and _MOVED.encode() not in query.split(b"&"):
             path = scope["raw_path"].decode("latin-1")
@@ -147,4 +156,3 @@ class Gate:
 async def _send(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
     await send({"type": "http.response.body", "body": reply.body})
-

@@ -81,9 +81,15 @@ class Login:
         try:
             returns = loops.count(request.cookies.get(self._returns, ""), self._now())
         except LoopDetected as error:
-            log.warning("sign-in loop stopped", extra={"event": error.code, "host": self._destinations.host(return_to)})
+            log.warning(
+                "sign-in loop stopped",
+                extra={"event": error.code, "host": self._destinations.host(return_to)},
+            )
             body = self._pages.render(
-                "loop", explanation=explain(error), return_to=return_to, host=self._destinations.host(return_to)
+                "loop",
+                explanation=explain(error),
+                return_to=return_to,
+                host=self._destinations.host(return_to),
             )
             return page(explain(error).status, body, cookies=[self._cookie(self._returns, "", 0)])
         response = see_other(self._destinations.address(return_to))
@@ -111,7 +117,9 @@ class Login:
             )
             return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
 
-    async def _depart(self, request: Request, wanted: Identifier, return_to: str, prompt: Prompt | None) -> Response:
+    async def _depart(
+        self, request: Request, wanted: Identifier, return_to: str, prompt: Prompt | None
+    ) -> Response:
         sign_in, authorization_url = await self._client.start(wanted, prompt=prompt)
         binding = await self._pending.keep(Attempt(sign_in, return_to))
         response = see_other(authorization_url)
@@ -127,7 +135,9 @@ class Login:
         return "select_account" if switch or self.signed_out in request.cookies else None
 
     def _admit(self, client_address: str, identifier: str) -> Identifier:
-        """What was typed, if this visitor has tries left. Counted per address, so nobody can lock out somebody else."""
+        """What was typed, if this visitor has tries left. Counted per address, so nobody can lock out
+        somebody else.
+        """
         key = client_key(client_address)
         self._count(self._per_address, key)
         wanted = parse_identifier(identifier, development=self._development)
@@ -158,7 +168,9 @@ class Login:
             identifier=identifier,
             explanation=explanation,
         )
-        response = page(explanation.status if explanation else 200, body, cookies=[self._cookie(self._probe, "1", None)])
+        response = page(
+            explanation.status if explanation else 200, body, cookies=[self._cookie(self._probe, "1", None)]
+        )
         if isinstance(error, TooManyRequests):
             response.headers["retry-after"] = str(error.retry_after)
         return response

@@ -61,14 +61,19 @@ class Logout:
         return page(200 if recorded else 503, body, cookies=[*self._sessions.deletions(), marker])
 
     async def _revoke(self, session: Session) -> bool:
-        """False where only this process knows of it: the cookie is gone, but a copy might still be good elsewhere."""
+        """False where only this process knows of it: the cookie is gone, but a copy might still be good
+        elsewhere.
+        """
         ends = self._sessions.ends(session)
         details = {"did": session.did, "session": session.id[:8]}
         try:
             self._feed.apply(await self._store.revoke(session.id, expires=ends))
         except StoreUnavailable as error:
             self._feed.apply(Revocation(0, session.id, ends))
-            log.error("sign-out not recorded", extra={"event": "sign_out_not_recorded", "reason": str(error), **details})
+            log.warning(
+                "sign-out not recorded",
+                extra={"event": "sign_out_not_recorded", "reason": str(error), **details},
+            )
             return False
         log.info("signed out", extra={"event": "signed_out", **details})
         return True

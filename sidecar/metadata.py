@@ -27,19 +27,21 @@ class Metadata:
         self._feed = feed
         self._now = now
 
-    async def client_metadata(self, request: Request) -> Response:
-        """`GET /client-metadata.json`: exactly 200, `application/json`, no redirect (OAuth profile, "Client ID metadata")."""
+    async def client_metadata(self, _: Request) -> Response:
+        """`GET /client-metadata.json`: exactly 200, `application/json`, no redirect (OAuth profile, "Client
+        ID metadata").
+        """
         return _public(self._metadata)
 
-    async def jwks(self, request: Request) -> Response:
+    async def jwks(self, _: Request) -> Response:
         """`GET /jwks.json`: the public keys, the active one first."""
         return _public(self._jwks)
 
-    async def healthz(self, request: Request) -> Response:
+    async def healthz(self, _: Request) -> Response:
         """`GET /healthz`: the process is alive."""
         return _status(200, "ok")
 
-    async def readyz(self, request: Request) -> Response:
+    async def readyz(self, _: Request) -> Response:
         """`GET /readyz`: the store answers and checks can be decided."""
         try:
             await self._store.ping()

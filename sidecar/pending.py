@@ -3,8 +3,8 @@
 Owns: the record between `POST /auth/login` and the callback, and the cookie that binds it to a browser.
 Doesn't belong here: what the protocol needs to go on (`atproto.oauth.PendingSignIn`), HTTP.
 
-The row's key is SHA-256 of the state, which is also the associated data of the encryption: the database alone tells
-nobody a state, and a row moved under another key doesn't open.
+The row's key is SHA-256 of the state, which is also the associated data of the encryption: the database
+alone tells nobody a state, and a row moved under another key doesn't open.
 """
 
 import hashlib
@@ -35,7 +35,9 @@ class Attempt:
 class PendingSignIns:
     """Sign-ins under way in one store."""
 
-    def __init__(self, store: Store, cookie_secrets: Iterable[str], *, secure: bool, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, cookie_secrets: Iterable[str], *, secure: bool, now: Callable[[], float]
+    ) -> None:
         self._store = store
         self._sealer = Sealer(list(cookie_secrets), "pending-sign-in")
         self._secure = secure
@@ -43,17 +45,25 @@ class PendingSignIns:
         self._prefix = cookie_name("sidecar_attempt_", secure=secure)
 
     async def keep(self, attempt: Attempt) -> str:
-        """Store the attempt; the value of the cookie that binds it to the browser. Raises StoreUnavailable, StoreFull."""
+        """Store the attempt; the value of the cookie that binds it to the browser. Raises StoreUnavailable,
+        StoreFull.
+        """
         now = self._now()
         binding = f"{int(now)}.{secrets.token_urlsafe(24)}"
-        record = {"sign_in": attempt.sign_in.to_json(), "return_to": attempt.return_to, "binding": _digest(binding)}
+        record = {
+            "sign_in": attempt.sign_in.to_json(),
+            "return_to": attempt.return_to,
+            "binding": _digest(binding),
+        }
         key = _key(attempt.sign_in.state)
         sealed = self._sealer.seal(json.dumps(record).encode(), key)
         await self._store.put(_KIND, key, sealed, expires=now + LIFETIME)
         return binding
 
     async def take(self, state: str, binding: str) -> Attempt | None:
-        """The attempt, for its own browser, once. None: unknown, expired, used, unreadable, or another browser's."""
+        """The attempt, for its own browser, once. None: unknown, expired, used, unreadable, or another
+        browser's.
+        """
         key = _key(state)
         sealed = await self._store.take(_KIND, key)
         plain = self._sealer.open(sealed, key) if sealed is not None else None
@@ -65,7 +75,7 @@ class PendingSignIns:
         return Attempt(PendingSignIn.from_json(record["sign_in"]), record["return_to"])
 
     def cookie_name(self, state: str) -> str:
-        """The name of the cookie that binds this attempt: one for each, so that parallel tabs don't collide."""
+        """The name of the cookie that binds this attempt: one for each, so that tabs don't collide."""
         return self._prefix + hashlib.sha256(b"cookie:" + state.encode()).hexdigest()[:16]
 
     def cookie(self, state: str, binding: str) -> str:

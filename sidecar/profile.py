@@ -60,7 +60,9 @@ class Profile:
         fact = self._feed.handle_fact(session.did)
         who = principal(session, fact, now=self._now(), max_age=self._handle_max_age)
         name = await self._display_name(Did(session.did))
-        body = self._pages.render("profile", did=who.did, handle=who.handle, display_name=name, session=session)
+        body = self._pages.render(
+            "profile", did=who.did, handle=who.handle, display_name=name, session=session
+        )
         return page(200, body)
 
     async def _display_name(self, did: Did) -> str:

@@ -24,7 +24,9 @@ def page(status: int, body: bytes, *, cookies: Iterable[str] = ()) -> Response:
     return response(html(status, body, [(b"set-cookie", each.encode()) for each in cookies]))
 
 
-def see_other(location: str, *, cookies: Iterable[str] = (), background: BackgroundTask | None = None) -> Response:
+def see_other(
+    location: str, *, cookies: Iterable[str] = (), background: BackgroundTask | None = None
+) -> Response:
     """303, so that a POST turns into a GET and its body stays here (RFC 9110 section 15.4.4)."""
     headers = [(b"set-cookie", each.encode()) for each in cookies]
     return response(redirect(303, location, headers), background=background)

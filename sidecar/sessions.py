@@ -1,10 +1,11 @@
 """The signed session cookie: issue, read, renew, delete.
 
-Owns: what the cookie says, its name and attributes, how long it is good for, and who its bearer is to the rules.
+Owns: what the cookie says, its name and attributes, how long it is good for, and who its bearer is to the
+rules.
 Doesn't belong here: revocation (feed.py, store/) and who may pass (policy.py).
 
-The cookie is a JSON list signed by itsdangerous (HMAC-SHA256, own salt, every configured secret verifies). The end of
-a session is fixed at sign-in; settings changed later can only shorten it.
+The cookie is a JSON list signed by itsdangerous (HMAC-SHA256, own salt, every configured secret verifies).
+The end of a session is fixed at sign-in; settings changed later can only shorten it.
 """
 
 import hashlib
@@ -26,8 +27,8 @@ _MAX_COOKIE = 4096  # RFC 6265 section 6.1: browsers keep no more
 class Session:
     """One sign-in, as its cookie tells it. Times are whole seconds since the epoch.
 
-    `id`: 32 hex digits. `handle`: verified both ways at `handle_verified_at`, or None. `end`: never later than this.
-    `issued_at`: when this cookie was made; idle time counts from here.
+    `id`: 32 hex digits. `handle`: verified both ways at `handle_verified_at`, or None. `end`: never later
+    than this. `issued_at`: when this cookie was made; idle time counts from here.
     """
 
     id: str
@@ -83,7 +84,9 @@ class Sessions:
         return found
 
     def verify(self, value: bytes) -> Session | None:
-        """The session that a cookie's value stands for, or None where we didn't sign it. Says nothing of its age."""
+        """The session that a cookie's value stands for, or None where we didn't sign it. Says nothing of its
+        age.
+        """
         known = self._verified.get(value)
         if known is not None:
             return known
@@ -111,7 +114,9 @@ class Sessions:
         return min(session.end, session.signed_in_at + self._absolute)
 
     def due(self, session: Session, now: float) -> bool:
-        """Whether the cookie is old enough to be renewed, and renewal would buy time before the absolute end."""
+        """Whether the cookie is old enough to be renewed, and renewal would buy time before the absolute
+        end.
+        """
         ends_by_idleness = session.issued_at + self._idle < self.ends(session)
         return ends_by_idleness and now >= session.issued_at + self._renew_after
 
@@ -132,8 +137,8 @@ class Sessions:
     def deletions(self, path: str = "/") -> list[str]:
         """`Set-Cookie` values that delete every form of the cookie that a browser may send to `path`.
 
-        A sibling subdomain can plant one with a Domain or a Path of its own (RFC 6265 section 8.6), so both the
-        host-only and the domain form go, for the root and the first segments of the path.
+        A sibling subdomain can plant one with a Domain or a Path of its own (RFC 6265 section 8.6), so both
+        the host-only and the domain form go, for the root and the first segments of the path.
         """
         domains = ("", self._domain) if self._domain else ("",)
         return [
@@ -157,13 +162,17 @@ def newest_handle(session: Session, fact: HandleFact | None) -> tuple[str | None
 
 
 def cookie_name(base: str, *, secure: bool, domain: str = "") -> str:
-    """`__Host-` for one host, `__Secure-` for a shared domain, plain only on http loopback (RFC 6265bis 4.1.3)."""
+    """`__Host-` for one host, `__Secure-` for a shared domain, plain only on http loopback (RFC 6265bis
+    4.1.3).
+    """
     if not secure:
         return base
     return f"__Secure-{base}" if domain else f"__Host-{base}"
 
 
-def set_cookie(name: str, value: str, *, max_age: int | None, secure: bool, domain: str = "", path: str = "/") -> str:
+def set_cookie(
+    name: str, value: str, *, max_age: int | None, secure: bool, domain: str = "", path: str = "/"
+) -> str:
     """One `Set-Cookie` value; `max_age` None: until the browser closes, 0: delete."""
     parts = [f"{name}={value}", f"Path={path}", "HttpOnly", "SameSite=Lax"]
     if max_age is not None:
@@ -179,7 +188,7 @@ def _paths(path: str, *, host_only: bool) -> list[str]:
     """The cookie paths that match `path`, shortest first; a `__Host-` cookie can only have the root."""
     if host_only:
         return ["/"]
-    segments = [s for s in path.split("?")[0].split("/")[1:4] if s and not set(s) & set(";, \t")]
+    segments = [s for s in path.partition("?")[0].split("/")[1:4] if s and not set(s) & set(";, \t")]
     paths = ["/"]
     for count in range(1, len(segments) + 1):
         stem = "/" + "/".join(segments[:count])

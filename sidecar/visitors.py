@@ -1,6 +1,7 @@
 """Who is at the door of our own pages.
 
-Owns: reading a request of ours: the visitor's session (the store has the last word), their address, their form.
+Owns: reading a request of ours: the visitor's session (the store has the last word), their address, their
+form.
 Doesn't belong here: the check, which works from memory (check.py).
 """
 
@@ -35,7 +36,9 @@ class Visitors:
 
 
 def address(request: Request) -> str:
-    """The visitor's address as Caddy gives it (`header_up X-Forwarded-For {client_ip}`), "" where it doesn't."""
+    """The visitor's address as Caddy gives it (`header_up X-Forwarded-For {client_ip}`), "" where it
+    doesn't.
+    """
     values = request.headers.getlist("x-forwarded-for")
     return values[0].strip() if len(values) == 1 else ""
 

@@ -5,12 +5,12 @@ Doesn't belong here: what the values mean, or their encryption (pending.py, seal
 
 Two kinds of state:
 
-*Records*, opaque bytes under `(kind, key)`, each with an end. `take` is atomic: of many callers, in any number of
-processes, exactly one gets the value. An expired record is gone for every verb, pruned or not.
+*Records*, opaque bytes under `(kind, key)`, each with an end. `take` is atomic: of many callers, in any
+number of processes, exactly one gets the value. An expired record is gone for every verb, pruned or not.
 
-*The feed*: revoked sessions and handle facts under one strictly rising `seq` that pruning never reuses. A process
-follows it into memory by asking for all after the last `seq` it saw. A DID has one fact at a time; a new one
-gets a new `seq`. Times are seconds since the epoch.
+*The feed*: revoked sessions and handle facts under one strictly rising `seq` that pruning never reuses. A
+process follows it into memory by asking for all after the last `seq` it saw. A DID has one fact at a time; a
+new one gets a new `seq`. Times are seconds since the epoch.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,9 @@ class Store(Protocol):
 
     # records
 
-    async def put(self, kind: str, key: bytes, value: bytes, *, expires: float, if_absent: bool = False) -> bool:
+    async def put(
+        self, kind: str, key: bytes, value: bytes, *, expires: float, if_absent: bool = False
+    ) -> bool:
         """Store the value; False where `if_absent` and a live record is there. `StoreFull` at the bound."""
 
     async def get(self, kind: str, key: bytes) -> bytes | None: ...
@@ -72,7 +74,9 @@ class Store(Protocol):
 
     async def is_revoked(self, session_id: str) -> bool: ...
 
-    async def record_handle(self, did: str, handle: str | None, *, verified_at: float, expires: float) -> None:
+    async def record_handle(
+        self, did: str, handle: str | None, *, verified_at: float, expires: float
+    ) -> None:
         """Replace the DID's fact, unless the stored one is newer, and in the same transaction take the handle
         from every other DID that has it (their facts become `None` at `verified_at`)."""
 

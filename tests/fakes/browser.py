@@ -1,7 +1,7 @@
 """A browser and the Caddy before it, for tests of the whole app without either.
 
-Owns: which headers a browser sends with what it does, where its cookies go, and what Caddy makes of the check's answers.
-The real ones are in tests/e2e.
+Owns: which headers a browser sends with what it does, where its cookies go, and what Caddy makes of the
+check's answers. The real ones are in tests/e2e.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,12 @@ NAVIGATION = {
     "sec-fetch-dest": "document",
     "accept": "text/html,application/xhtml+xml,*/*;q=0.8",
 }
-FETCH = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty", "accept": "*/*"}
+FETCH = {
+    "sec-fetch-site": "same-origin",
+    "sec-fetch-mode": "cors",
+    "sec-fetch-dest": "empty",
+    "accept": "*/*",
+}
 
 
 @dataclass
@@ -60,7 +65,9 @@ class Browser:
         """What a script on a page of the app does."""
         return await self._go(method, url, {**FETCH, **_named(headers)})
 
-    async def check(self, url: str, method: str = "GET", headers: dict[str, str] | None = None) -> httpx.Response:
+    async def check(
+        self, url: str, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         """Caddy's subrequest for a request of this browser to a protected app."""
         parts = urlsplit(url)
         uri = url.removeprefix(f"{parts.scheme}://{parts.netloc}") or "/"
@@ -73,7 +80,9 @@ class Browser:
             "x-forwarded-for": self.address,
         }
         request = self._client.build_request("GET", f"{parts.scheme}://{parts.netloc}/", headers=headers)
-        request.headers.update(forwarded)  # the jar has chosen by the app's address; the check's own path comes now
+        request.headers.update(
+            forwarded
+        )  # the jar has chosen by the app's address; the check's own path comes now
         request.url = httpx.URL(f"{parts.scheme}://{parts.netloc}{self.prefix}/check")
         return await self._client.send(request)
 
@@ -82,7 +91,9 @@ class Browser:
     ) -> httpx.Response:
         if not self._ours(url):
             return await self.check(url, method, headers)
-        return await self._client.request(method, url, headers={**headers, "x-forwarded-for": self.address}, data=data)
+        return await self._client.request(
+            method, url, headers={**headers, "x-forwarded-for": self.address}, data=data
+        )
 
     def _ours(self, url: str) -> bool:
         return (url + "/").startswith(self.public_url + self.prefix + "/")

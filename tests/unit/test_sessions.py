@@ -32,7 +32,7 @@ def make(public_url: str = "https://auth.wiki.net", cached: int = 64, **session:
 
 
 def value_of(set_cookie: str) -> bytes:
-    return set_cookie.split(";")[0].partition("=")[2].encode()
+    return set_cookie.partition(";")[0].partition("=")[2].encode()
 
 
 def test_a_cookie_says_what_the_session_says() -> None:
@@ -189,7 +189,9 @@ def test_deletions_cover_the_host_only_and_the_domain_form_for_every_path_on_the
 
 
 def test_a_path_cannot_smuggle_attributes_into_a_deletion() -> None:
-    assert not any("evil" in each for each in make(cookie_domain="wiki.net").deletions("/a;Domain=evil.net/b"))
+    assert not any(
+        "evil" in each for each in make(cookie_domain="wiki.net").deletions("/a;Domain=evil.net/b")
+    )
 
 
 def test_deletions_of_a_host_cookie_are_one() -> None:

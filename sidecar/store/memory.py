@@ -1,0 +1,115 @@
+"""A store in this process's memory: for tests, demos and one worker. A restart forgets everything.
+
+Owns: `MemoryStore`. Doesn't belong here: what every store promises (store/__init__.py).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from sidecar.errors import StoreFull
+from sidecar.store import FeedEntry, HandleFact, Revocation
+
+
+class MemoryStore:
+    """`max_records`: live records of one kind at most."""
+
+    def __init__(self, *, max_records: int = 100_000, now: Callable[[], float] = time.time) -> None:
+        self._max_records = max_records
+        self._now = now
+        self._records: dict[str, dict[bytes, tuple[bytes, float]]] = {}
+        self._seq = 0
+        self._revocations: dict[str, Revocation] = {}
+        self._handles: dict[str, HandleFact] = {}
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+    async def ping(self) -> None:
+        """It is always there."""
+
+    async def put(
+        self, kind: str, key: bytes, value: bytes, *, expires: float, if_absent: bool = False
+    ) -> bool:
+        records = self._records.setdefault(kind, {})
+        live = self._live(kind, key)
+        if live is not None and if_absent:
+            return False
+        if live is None and len(records) >= self._max_records:
+            self._drop_expired(records)
+            if len(records) >= self._max_records:
+                raise StoreFull(f"{self._max_records} records of kind {kind}")
+        records[key] = (value, expires)
+        return True
+
+    async def get(self, kind: str, key: bytes) -> bytes | None:
+        return self._live(kind, key)
+
+    async def take(self, kind: str, key: bytes) -> bytes | None:
+        value = self._live(kind, key)
+        self._records.get(kind, {}).pop(key, None)
+        return value
+
+    async def delete(self, kind: str, key: bytes) -> None:
+        self._records.get(kind, {}).pop(key, None)
+
+    async def prune(self) -> int:
+        deleted = sum(self._drop_expired(records) for records in self._records.values())
+        return deleted + self._drop_old(self._revocations) + self._drop_old(self._handles)
+
+    async def revoke(self, session_id: str, *, expires: float) -> Revocation:
+        entry = self._revocations.get(session_id)
+        if entry is None:
+            entry = self._revocations[session_id] = Revocation(self._next(), session_id, expires)
+        return entry
+
+    async def is_revoked(self, session_id: str) -> bool:
+        entry = self._revocations.get(session_id)
+        return entry is not None and entry.expires > self._now()
+
+    async def record_handle(
+        self, did: str, handle: str | None, *, verified_at: float, expires: float
+    ) -> None:
+        known = self._handles.get(did)
+        if known is not None and known.verified_at > verified_at:
+            return
+        if handle is not None:
+            for fact in [f for f in self._handles.values() if f.handle == handle and f.did != did]:
+                lost = replace(fact, seq=self._next(), handle=None, verified_at=verified_at)
+                self._handles[fact.did] = lost
+        self._handles[did] = HandleFact(self._next(), did, handle, verified_at, expires)
+
+    async def handle_of(self, did: str) -> HandleFact | None:
+        fact = self._handles.get(did)
+        return fact if fact is not None and fact.expires > self._now() else None
+
+    async def feed(self, after: int, *, limit: int = 10_000) -> list[FeedEntry]:
+        entries: list[FeedEntry] = [*self._revocations.values(), *self._handles.values()]
+        now = self._now()
+        news = [entry for entry in entries if entry.seq > after and entry.expires > now]
+        return sorted(news, key=lambda entry: entry.seq)[:limit]
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def _live(self, kind: str, key: bytes) -> bytes | None:
+        value, expires = self._records.get(kind, {}).get(key, (None, 0.0))
+        return value if expires > self._now() else None
+
+    def _drop_expired(self, records: dict[bytes, tuple[bytes, float]]) -> int:
+        now = self._now()
+        expired = [key for key, (_, expires) in records.items() if expires <= now]
+        for key in expired:
+            del records[key]
+        return len(expired)
+
+    def _drop_old(self, entries: dict[str, Revocation] | dict[str, HandleFact]) -> int:
+        now = self._now()
+        expired = [name for name, entry in entries.items() if entry.expires <= now]
+        for name in expired:
+            del entries[name]
+        return len(expired)

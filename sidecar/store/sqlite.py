@@ -1,0 +1,247 @@
+"""The embedded default: one SQLite file, shared by the workers of one machine.
+
+Owns: `SqliteStore`, its two threads, its transactions. Doesn't belong here: the tables (schema.py), what
+every store promises (store/__init__.py).
+
+The event loop never waits for the disk: writes go to one thread, reads to another. Under WAL a reader isn't
+held up by a writer (https://sqlite.org/wal.html), so while somebody holds the write lock for seconds the
+feed is still followed. SQLite has one writer at a time, so `seq` rises in the order of commits and a
+follower never misses an entry.
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from sidecar.errors import StoreFull, StoreUnavailable
+from sidecar.store import FeedEntry, HandleFact, Revocation
+from sidecar.store.schema import migrate
+
+T = TypeVar("T")
+
+_BUSY = 5.0  # seconds a writer waits for another's lock
+_PATIENCE = 6.0  # seconds after which a caller is told, whatever the thread still waits for
+_PRUNE_STEP = 500  # rows per transaction: the write lock is never held for long
+
+
+class SqliteStore:
+    """`max_records`: live records of one kind at most. Raises StoreUnavailable wherever SQLite fails."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_records: int = 100_000,
+        now: Callable[[], float] = time.time,
+        patience: float = _PATIENCE,
+    ) -> None:
+        self._path = path
+        self._max_records = max_records
+        self._now = now
+        self._patience = patience
+        self._writer = _Lane("store-writes", path)
+        self._reader = _Lane("store-reads", path)
+
+    async def open(self) -> None:
+        await self._on(self._writer, migrate)
+
+    async def close(self) -> None:
+        await asyncio.gather(self._writer.close(), self._reader.close())
+
+    async def ping(self) -> None:
+        await self._on(self._reader, lambda db: db.execute("SELECT 1 FROM records LIMIT 1").fetchall())
+
+    # records
+
+    async def put(
+        self, kind: str, key: bytes, value: bytes, *, expires: float, if_absent: bool = False
+    ) -> bool:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> bool:
+            live = db.execute(
+                "SELECT 1 FROM records WHERE kind=? AND key=? AND expires>?", (kind, key, now)
+            ).fetchone()
+            if live and if_absent:
+                return False
+            if not live:
+                self._make_room(db, kind, now)
+            db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, key, value, expires))
+            return True
+
+        return await self._write(work)
+
+    def _make_room(self, db: sqlite3.Connection, kind: str, now: float) -> None:
+        (count,) = db.execute("SELECT count(*) FROM records WHERE kind=?", (kind,)).fetchone()
+        if count < self._max_records:
+            return
+        if not db.execute("DELETE FROM records WHERE kind=? AND expires<=?", (kind, now)).rowcount:
+            raise StoreFull(f"{count} records of kind {kind}")
+
+    async def get(self, kind: str, key: bytes) -> bytes | None:
+        query = "SELECT value FROM records WHERE kind=? AND key=? AND expires>?"
+        row = await self._on(self._reader, lambda db: db.execute(query, (kind, key, self._now())).fetchone())
+        return bytes(row[0]) if row else None
+
+    async def take(self, kind: str, key: bytes) -> bytes | None:
+        query = "DELETE FROM records WHERE kind=? AND key=? RETURNING value, expires"
+        row = await self._write(lambda db: db.execute(query, (kind, key)).fetchone())
+        return bytes(row[0]) if row and row[1] > self._now() else None
+
+    async def delete(self, kind: str, key: bytes) -> None:
+        await self._write(
+            lambda db: db.execute("DELETE FROM records WHERE kind=? AND key=?", (kind, key)).rowcount
+        )
+
+    async def prune(self) -> int:
+        deleted = 0
+        for table in ("records", "revocations", "handles"):
+            step = partial(_prune_step, table=table, now=self._now())
+            while count := await self._write(step):
+                deleted += count
+        return deleted
+
+    # the feed
+
+    async def revoke(self, session_id: str, *, expires: float) -> Revocation:
+        def work(db: sqlite3.Connection) -> Revocation:
+            known = db.execute(
+                "SELECT seq, expires FROM revocations WHERE session_id=?", (session_id,)
+            ).fetchone()
+            if known:
+                return Revocation(known[0], session_id, known[1])
+            seq = _next_seq(db)
+            db.execute("INSERT INTO revocations VALUES (?, ?, ?)", (seq, session_id, expires))
+            return Revocation(seq, session_id, expires)
+
+        return await self._write(work)
+
+    async def is_revoked(self, session_id: str) -> bool:
+        query = "SELECT 1 FROM revocations WHERE session_id=? AND expires>?"
+        parameters = (session_id, self._now())
+        return bool(await self._on(self._reader, lambda db: db.execute(query, parameters).fetchone()))
+
+    async def record_handle(
+        self, did: str, handle: str | None, *, verified_at: float, expires: float
+    ) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            known = db.execute("SELECT verified_at FROM handles WHERE did=?", (did,)).fetchone()
+            if known and known[0] > verified_at:
+                return
+            if handle is not None:
+                losers = db.execute(
+                    "SELECT did FROM handles WHERE handle=? AND did<>?", (handle, did)
+                ).fetchall()
+                for (loser,) in losers:
+                    change = "UPDATE handles SET seq=?, handle=NULL, verified_at=? WHERE did=?"
+                    db.execute(change, (_next_seq(db), verified_at, loser))
+            row = (did, _next_seq(db), handle, verified_at, expires)
+            db.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?, ?, ?)", row)
+
+        await self._write(work)
+
+    async def handle_of(self, did: str) -> HandleFact | None:
+        query = "SELECT seq, did, handle, verified_at, expires FROM handles WHERE did=? AND expires>?"
+        row = await self._on(self._reader, lambda db: db.execute(query, (did, self._now())).fetchone())
+        return HandleFact(*row) if row else None
+
+    async def feed(self, after: int, *, limit: int = 10_000) -> list[FeedEntry]:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> list[FeedEntry]:
+            # Both tables in one statement, so from one snapshot.
+            rows = db.execute(_FEED, {"after": after, "now": now, "limit": limit}).fetchall()
+            return [
+                Revocation(seq, name, expires)
+                if is_revocation
+                else HandleFact(seq, name, handle, verified_at, expires)
+                for seq, is_revocation, name, handle, verified_at, expires in rows
+            ]
+
+        return await self._on(self._reader, work)
+
+    # threads
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work` in one transaction, which takes the write lock before it reads."""
+
+        def transaction(db: sqlite3.Connection) -> T:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            return result
+
+        return await self._on(self._writer, transaction)
+
+    async def _on(self, lane: "_Lane", work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await asyncio.wait_for(lane.run(work), self._patience)
+        except (sqlite3.Error, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"{self._path}: {type(error).__name__} {error}") from error
+
+
+_FEED = """
+SELECT seq, is_revocation, name, handle, verified_at, expires FROM (
+  SELECT seq, 1 AS is_revocation, session_id AS name, NULL AS handle, NULL AS verified_at, expires
+    FROM revocations WHERE seq > :after
+  UNION ALL
+  SELECT seq, 0, did, handle, verified_at, expires FROM handles WHERE seq > :after
+) WHERE expires > :now ORDER BY seq LIMIT :limit
+"""
+
+
+def _next_seq(db: sqlite3.Connection) -> int:
+    """The next number of the feed; pruning doesn't touch it, so no number comes twice."""
+    (seq,) = db.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").fetchone()
+    return int(seq)
+
+
+def _prune_step(db: sqlite3.Connection, *, table: str, now: float) -> int:
+    expired = f"SELECT rowid FROM {table} WHERE expires<=? LIMIT ?"  # noqa: S608 # the name is ours
+    query = f"DELETE FROM {table} WHERE rowid IN ({expired})"  # noqa: S608 # likewise
+    return db.execute(query, (now, _PRUNE_STEP)).rowcount
+
+
+class _Lane:
+    """One thread with one connection, opened by its first piece of work and again after a failure to open."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._db: sqlite3.Connection | None = None
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._db is None:
+            self._db = _connect(self._path)
+        return work(self._db)
+
+    async def close(self) -> None:
+        def close() -> None:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, close)
+        self._thread.shutdown(wait=False)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
+    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")  # a sign-out that was confirmed survives a power cut
+    return db
