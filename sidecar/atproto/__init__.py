@@ -39,18 +39,9 @@ if TYPE_CHECKING:
     from .errors import AtprotoError
     from .fetch import Fetcher
     from .identity import DidDocument, Directory, Identity
-    from .oauth import (
-        Client,
-        Grant,
-        KeySet,
-        OAuthClient,
-        PendingSignIn,
-        SignedIn,
-        client_metadata,
-        generate_key,
-        load_keys,
-        loopback_client,
-    )
+    from .oauth import Client, Grant, KeySet, OAuthClient, PendingSignIn, SignedIn
+    from .oauth.client_metadata import client_metadata, loopback_client
+    from .oauth.keys import generate_key, load_keys
     from .syntax import (
         INVALID_HANDLE,
         Did,
