@@ -1,4 +1,5 @@
-"""The Python peers: a constant answer in raw ASGI, and what most would write first, Starlette with its sessions.
+"""The Python peers: a constant answer in raw ASGI, and what most would write first, Starlette with its
+sessions.
 
 Run by uvicorn with the sidecar's own settings; started from peers.toml.
 """

@@ -1,8 +1,9 @@
 """A load generator whose every request carries another cookie: `python -m bench.client`, started by load.py.
 
-h2load repeats one request; a cold or a forged cookie must be a new one each time. This one writes prepared bytes on
-keep-alive connections, checks every reply's status and length, and knows unix sockets. Two ways: as fast as the
-replies come (`rate` 0), or paced, so many requests a second, to see what others have to wait.
+h2load repeats one request; a cold or a forged cookie must be a new one each time. This one writes prepared
+bytes on keep-alive connections, checks every reply's status and length, and knows unix sockets. Two ways:
+as fast as the replies come (`rate` 0), or paced, so many requests a second, to see what others have to
+wait.
 
 It says "ready" when all is prepared, begins at a line on stdin, and ends with one JSON object (load.Load).
 """
@@ -22,8 +23,9 @@ from bench.wire import parse_address, read_reply
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`head` and `tail`: the request around the cookie; `cookies`: a file, one a line, walked from line `first` and
-    round again. `rate`: requests a second, 0 for as many as go. The first reply is the pattern of all."""
+    """`head` and `tail`: the request around the cookie; `cookies`: a file, one a line, walked from line
+    `first` and round again. `rate`: requests a second, 0 for as many as go. The first reply is the pattern
+    of all."""
 
     address: str
     head: str
@@ -131,7 +133,7 @@ def perform(task: Task) -> dict[str, object]:
     run = Run(repeated(requests), (begins, reply.length))
     run.wrong += reply.status != task.status
     for connection in connections.values():
-        connection.setblocking(False)
+        connection.settimeout(0)
         run.poller.register(connection, select.EPOLLIN)
     start = time.perf_counter()
     if task.rate:

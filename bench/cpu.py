@@ -2,9 +2,8 @@
 
 Doesn't belong here: starting and stopping (programs.py), what is made of the numbers (figures.py).
 
-CPU time is the kernel's own clock of each process, user and system time with its ended threads, in nanoseconds
-(clock_getcpuclockid(3)); /proc/PID/stat counts the same in ticks of 10 ms.
-"""
+CPU time is the kernel's own clock of each process, user and system time with its ended threads, in
+nanoseconds (clock_getcpuclockid(3)); /proc/PID/stat counts the same in ticks of 10 ms."""
 
 import time
 from pathlib import Path

@@ -1,8 +1,7 @@
 """What many rounds say together: medians, intervals, and whether a bar is met. Pure.
 
-Rounds are paired: what ran side by side in one round shared the machine's mood, so a ratio is taken within the
-round and only then over the rounds.
-"""
+Rounds are paired: what ran side by side in one round shared the machine's mood, so a ratio is taken within
+the round and only then over the rounds."""
 
 import math
 from collections.abc import Sequence
@@ -52,12 +51,17 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """The interval is Student's t over the logarithms: costs and ratios scatter by factors. ValueError if empty
-    or not positive; one round alone has no interval (0 to infinity)."""
+    """The interval is Student's t over the logarithms: costs and ratios scatter by factors. ValueError if
+    empty or not positive; one round alone has no interval (0 to infinity)."""
     if not values or min(values) <= 0:
         raise ValueError("an estimate needs at least one round, and values above zero")
     low, high = _interval([math.log(value) for value in values])
     return Estimate(median(values), min(values), max(values), math.exp(low), math.exp(high), len(values))
+
+
+def amount(value: float) -> Estimate:
+    """Something measured once, which has no interval."""
+    return Estimate(value, value, value, value, value, 1)
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> Estimate:

@@ -49,7 +49,8 @@ class Load:
 def repeat(
     address: Address, request: Request, count: int, *, connections: int, status: int, length: int
 ) -> Load:
-    """`count` times the same request by h2load. `status` and `length`: of every right reply. WrongAnswersError.
+    """`count` times the same request by h2load. `status` and `length`: of every right reply.
+    WrongAnswersError.
 
     h2load writes header names in lower case; else the bytes are the request's own.
     """

@@ -1,9 +1,7 @@
 """One server under one kind of request: load on it, and what it used meanwhile.
 
-Owns: `Target`, what a round measures; its two kinds. Every answer is verified (load.py), and a sample of them word by
-word (`Target.verify`).
-Doesn't belong here: whose turn it is (rounds.py).
-"""
+Owns: `Target`, what a round measures; its two kinds. Every answer is verified (load.py), and a sample of
+them word by word (`Target.verify`). Doesn't belong here: whose turn it is (rounds.py)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +20,13 @@ _MOST = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One turn: CPU µs per request of all the servers watched, latencies in µs."""
+    """One turn: CPU µs per request of all the servers watched, latencies in µs, requests answered a
+    second."""
 
     cpu_us: float
     p50_us: float
     p99_us: float
+    per_second: float
 
 
 class Target(Protocol):
@@ -63,9 +63,13 @@ class Repeated:
         if not self._count:
             trial = self._repeat(_TRIAL)
             self._count = min(_MOST, max(_TRIAL, int(self.seconds * _TRIAL / max(trial.seconds, 1e-6))))
-        before = _used(self.pids)
-        load = self._repeat(self._count)
-        return _sample(load, _used(self.pids) - before)
+        return self.run_exactly(self._count)
+
+    def run_exactly(self, count: int) -> Sample:
+        """A turn of so many requests, after a `verify`. Raises WrongAnswersError."""
+        before = used(self.pids)
+        load = self._repeat(count)
+        return _sample(load, used(self.pids) - before)
 
     def _repeat(self, count: int) -> Load:
         return repeat(
@@ -80,8 +84,9 @@ class Repeated:
 
 @dataclass(slots=True)
 class Walked:
-    """Another cookie in every request, by our own client. `cookies`: a file, one a line, walked on from turn to turn;
-    `place`: the cookie in `request` that they replace; `checks`: cookies the verifying asks with, and the answers."""
+    """Another cookie in every request, by our own client. `cookies`: a file, one a line, walked on from
+    turn to turn; `place`: the cookie in `request` that they replace; `checks`: cookies the verifying asks
+    with, and the answers."""
 
     name: str
     pids: Sequence[int]
@@ -114,14 +119,15 @@ class Walked:
         )
         self._next += self.count
         with walking(work) as walk:
-            before = _used(self.pids)
+            before = used(self.pids)
             walk.go()
             load = walk.result()
-            return _sample(load, _used(self.pids) - before)
+            return _sample(load, used(self.pids) - before)
 
 
 def verify(address: Address, asked: Sequence[tuple[bytes, Expected]], samples: int) -> int:
-    """Ask `samples` times, one after the other and round again; the length of the last reply. WrongAnswersError."""
+    """Ask `samples` times, one after the other and round again; the length of the last reply.
+    WrongAnswersError."""
     length = 0
     with address.connect() as connection:
         for n in range(samples):
@@ -148,9 +154,10 @@ def ask(address: Address, request: Request) -> Callable[[], int]:
     return probe
 
 
-def _used(pids: Sequence[int]) -> float:
+def used(pids: Sequence[int]) -> float:
+    """CPU seconds of these processes and their children so far."""
     return sum(cpu_seconds(pid) for pid in pids)
 
 
 def _sample(load: Load, seconds: float) -> Sample:
-    return Sample(seconds / load.requests * 1e6, load.p50 * 1e6, load.p99 * 1e6)
+    return Sample(seconds / load.requests * 1e6, load.p50 * 1e6, load.p99 * 1e6, load.requests / load.seconds)

@@ -76,7 +76,8 @@ def start(peer: Peer, transport: Transport, programs: Programs, folder: Path) ->
 
 
 def find_program(name: str) -> str | None:
-    """Beside this Python, on PATH, or in /usr/sbin, where Debian keeps servers and ordinary users don't look."""
+    """Beside this Python, on PATH, or in /usr/sbin, where Debian keeps servers and ordinary users don't
+    look."""
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin")
 

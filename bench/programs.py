@@ -29,7 +29,8 @@ LOAD_CPUS = frozenset(_ORDERED[_HALF:] or _ORDERED)
 
 
 class ProgramFailedError(Exception):
-    """A program ended that should be running, or isn't ready in time; the message ends with its last words."""
+    """A program ended that should be running, or isn't ready in time; the message ends with its last
+    words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,11 @@ class Programs:
         *,
         log: Path,
         env: Mapping[str, str] | None = None,
-        cpus: frozenset[int] = SERVER_CPUS,
+        cpus: frozenset[int] | None = SERVER_CPUS,
     ) -> Program:
         """Start it with `env` added to our own. It leads a session of its own: Ctrl-C reaches us alone."""
         with log.open("wb") as output:
-            program = Program(name, spawn(argv, cpus=cpus, env=env, output=output), log)
+            program = Program(name, spawn(argv, cpus=cpus or ALL_CPUS, env=env, output=output), log)
         self._running.append(program)
         return program
 

@@ -1,8 +1,7 @@
 """The request that Caddy really sends for a check, down to its size.
 
-Taken from Caddy 2.11.7 running Caddyfile.example (tests/e2e/test_bench_request.py holds it to that): 12 headers, 855
-bytes with a session cookie beside two others.
-"""
+Taken from Caddy 2.11.7 running Caddyfile.example (tests/e2e/test_bench_request.py holds it to that): 12
+headers, 855 bytes with a session cookie beside two others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,19 +17,20 @@ _BROWSER = (
     ("Accept-Language", "en-US,en;q=0.5"),
 )
 _THEME = "theme=dark"
-_URI = "/notes/2026/november?page=2"
+URI = "/notes/2026/november?page=2"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET: its path, and its headers in the order sent, the host's apart."""
+    """Without a body: its path, and its headers in the order sent, the host's apart."""
 
     path: str
     host: str
     headers: tuple[tuple[str, str], ...]
+    method: str = "GET"
 
     def raw(self) -> bytes:
-        lines = [f"GET {self.path} HTTP/1.1", f"{_HOST}: {self.host}"]
+        lines = [f"{self.method} {self.path} HTTP/1.1", f"{_HOST}: {self.host}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
@@ -38,7 +38,8 @@ class Request:
 def check(
     host: str, session_cookie: str = "", *, path: str = "/auth/check", scheme: str = "https"
 ) -> Request:
-    """Caddy's check for a page of `host`. `session_cookie`: as `name=value`; the third cookie fills up to SIZE."""
+    """Caddy's check for a page of `host`. `session_cookie`: as `name=value`; the third cookie fills up to
+    SIZE."""
     if not session_cookie:
         return _check(host, f"{_THEME}; visitor={'v' * 60}", path, scheme)
     cookies = f"{_THEME}; {session_cookie}; visitor="
@@ -46,9 +47,11 @@ def check(
     return _check(host, cookies + "v" * max(1, missing), path, scheme)
 
 
-def plain(host: str, headers: Iterable[tuple[str, str]] = (), *, path: str = "/") -> Request:
-    """A browser's own request for a page."""
-    return Request(path, host, (*_BROWSER, *headers))
+def plain(
+    host: str, headers: Iterable[tuple[str, str]] = (), *, path: str = "/", method: str = "GET"
+) -> Request:
+    """A browser's own request."""
+    return Request(path, host, (*_BROWSER, *headers), method)
 
 
 def _check(host: str, cookies: str, path: str, scheme: str) -> Request:
@@ -57,6 +60,6 @@ def _check(host: str, cookies: str, path: str, scheme: str) -> Request:
         ("X-Forwarded-Host", host),
         ("X-Forwarded-Method", "GET"),
         ("X-Forwarded-Proto", scheme),
-        ("X-Forwarded-Uri", _URI),
+        ("X-Forwarded-Uri", URI),
     )
     return Request(path, host, (*_BROWSER, ("Cookie", cookies), ("Via", "1.1 Caddy"), *forwarded))

@@ -23,9 +23,8 @@ def take_turns(
 ) -> Samples:
     """The samples of each target, by its name, in the order of rounds.
 
-    `samples`: replies verified word by word per target, before and after each round. `until`: on the monotonic clock;
-    past it no further round begins. Raises WrongAnswersError.
-    """
+    `samples`: replies verified word by word per target, before and after each round. `until`: on the
+    monotonic clock; past it no further round begins. Raises WrongAnswersError."""
     taken: dict[str, list[Sample]] = {target.name: [] for target in targets}
     _verify(targets, samples)
     for number in range(rounds):

@@ -4,7 +4,7 @@ Doesn't belong here: sending many (load.py, client.py), what to ask (request.py)
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,10 +49,12 @@ def parse_address(text: str) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`headers`: names in lower case, the last value of each. `length`: bytes of the whole on the wire."""
+    """`headers`: names in lower case, the last value of each. `cookies`: every `name=value` that was set.
+    `length`: bytes of the whole on the wire."""
 
     status: int
     headers: Mapping[str, str]
+    cookies: Sequence[str]
     body: bytes
     length: int
 
@@ -82,11 +84,13 @@ def read_reply(connection: socket.socket) -> Reply:
         data += _more(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     status_line, *lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    headers = dict(pairs)
     wanted = int(headers.get("content-length", "0"))
     while len(body) < wanted:
         body += _more(connection)
-    return Reply(int(status_line.split()[1]), headers, body, len(head) + 4 + len(body))
+    cookies = [value.partition(";")[0] for name, value in pairs if name == "set-cookie"]
+    return Reply(int(status_line.split()[1]), headers, cookies, body, len(head) + 4 + len(body))
 
 
 def _more(connection: socket.socket) -> bytes:
