@@ -53,8 +53,9 @@ def measure(bench: Bench) -> Section:
 
 _ABOUT = (
     "CPU µs per request, of the server's whole process tree, by the kernel's clock; 64 keep-alive "
-    "connections. Cold: every cookie valid, distinct and used once, the cache at its default of 50,000. Cold and forged "
-    "come from our own client, so the server they are held against is measured under the same client too."
+    "connections. Cold: every cookie valid, distinct and used once, the cache at its default of 50,000. Cold "
+    "and forged come from our own client, so the server they are held against is measured under the same "
+    "client too."
 )
 
 
