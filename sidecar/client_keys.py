@@ -28,7 +28,7 @@ def key_set(keys: list[Jwk]) -> str:
 
 
 def read(path: Path) -> list[Jwk]:
-    """The keys in the file. Raises OSError, and ValueError where it has no private ES256 keys with a `kid`."""
+    """The keys in the file. Raises OSError, and ValueError where it has no private P-256 keys and kids."""
     try:
         keys = [dict(key) for key in json.loads(path.read_text("utf-8"))["keys"]]
     except (KeyError, TypeError, ValueError) as error:

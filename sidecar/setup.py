@@ -93,8 +93,8 @@ def _toml(plan: Plan) -> str:
         lines += [
             "",
             f"[apps.{name}]",
-            f"hosts = {json.dumps([host])}",
-            f"allow = {json.dumps(list(plan.allow))}",
+            f"hosts = {_text([host])}",
+            f"allow = {_text(plan.allow)}",
         ]
     return "\n".join(lines) + "\n"
 
@@ -112,7 +112,7 @@ def _shared_domain(hosts: Sequence[str]) -> str:
         if len(set(parts)) > 1:
             break
         shared.insert(0, parts[0])
-    return ".".join(shared) if len(set(hosts)) > 1 else ""
+    return ".".join(shared) if any(each != labels[0] for each in labels) else ""
 
 
 def _named(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -47,6 +47,11 @@ def test_an_app_named_as_the_public_host_shares_no_domain(tmp_path: Path) -> Non
     assert setup.init(tmp_path, plan).session.cookie_domain == ""
 
 
+def test_apps_on_other_ports_of_an_address_share_no_domain(tmp_path: Path) -> None:
+    plan = Plan("http://127.0.0.1:8080", ["127.0.0.1:8080", "127.0.0.1:8081"])
+    assert setup.init(tmp_path, plan).session.cookie_domain == ""
+
+
 def test_for_systemd_the_paths_are_those_of_the_unit(tmp_path: Path) -> None:
     settings = setup.init(tmp_path, ALONE._replace(systemd=True))
     assert settings.server.listen == "unix:/run/sidecar/sidecar.sock"
