@@ -20,7 +20,7 @@ from sidecar.feed import Feed
 from sidecar.pages import Pages
 from sidecar.pending import Attempt, PendingSignIns
 from sidecar.replies import explain
-from sidecar.responses import page, see_other
+from sidecar.responses import response, see_other
 from sidecar.sessions import Session, Sessions, cookie_name, set_cookie
 from sidecar.settings import Settings
 from sidecar.store import Store
@@ -139,12 +139,16 @@ class Callback:
             "host": self._destinations.host(return_to),
         }
         log.info("sign-in failed", extra=details)
-        login_url = self._destinations.login(return_to)
-        switch_url = self._destinations.login(return_to, switch=True)
-        body = self._pages.render(
-            "error", explanation=explanation, login_url=login_url, switch_url=switch_url
+        return response(
+            self._pages.page(
+                explanation.status,
+                "error",
+                explanation=explanation,
+                login_url=self._destinations.login(return_to),
+                switch_url=self._destinations.login(return_to, switch=True),
+                request_id="",
+            )
         )
-        return page(explanation.status, body)
 
 
 def _params(request: Request) -> list[tuple[str, str]]:

@@ -15,10 +15,10 @@ from sidecar import forwarded
 from sidecar.errors import DuplicateCookies
 from sidecar.feed import Feed
 from sidecar.forwarded import Target, Unreadable
-from sidecar.identity_headers import identity_headers
+from sidecar.identity_headers import NO_HANDLE, identity_headers
 from sidecar.pages import Pages
 from sidecar.policy import Decision, Policy, Principal
-from sidecar.replies import Reply, html, json_reply, redirect
+from sidecar.replies import Reply, json_reply, redirect
 from sidecar.sessions import Session, Sessions, principal
 from sidecar.settings import Settings
 from sidecar.tally import Tally
@@ -58,9 +58,9 @@ class Check:
         self._now = now
         self._redirected = _Offered()
         self._offered = _Offered()
-        self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url")
+        self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url", "reason")
         self._not_delivered_page = pages.prepared("not_delivered", "host", "login_url")
-        self._error_page = pages.prepared("check_error", "title", "message", "code")
+        self._error_page = pages.prepared("check_error", "heading", "message", "code")
 
     def answer(self, headers: Headers) -> Reply:
         """The reply to one check. `headers`: as ASGI has them, names in lower case."""
@@ -126,8 +126,10 @@ class Check:
         if target.navigation:
             return redirect(302, self._login(target))
         if target.page:
-            body = self._not_delivered_page.fill(host=target.host, login_url=self._login(target))
-            return html(401, body, [self._challenge()], own_origin=False)
+            login_url = self._login(target)
+            return self._not_delivered_page.reply(
+                401, [self._challenge()], host=target.host, login_url=login_url
+            )
         refusal = {
             "error": "sign_in_required",
             "message": "Sign in, then send the request again.",
@@ -139,13 +141,14 @@ class Check:
         self._tally.refused(decision.app, decision.reason, session.did, session.id)
         if not (target.navigation or target.page):
             return json_reply(403, {"error": "forbidden", "reason": decision.reason, "did": who.did})
-        page = self._forbidden_page.fill(
-            handle=who.handle or "",
+        return self._forbidden_page.reply(
+            403,
+            handle=who.handle or NO_HANDLE,
             did=who.did,
             host=target.host,
             login_url=self._login(target, switch=True),
+            reason=decision.reason,
         )
-        return html(403, page, own_origin=False)
 
     def _foreign_websocket(self, target: Target, session: Session, decision: Decision) -> Reply:
         self._tally.refused(decision.app, "foreign_websocket", session.did, session.id)
@@ -190,8 +193,7 @@ class Check:
         headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> Reply:
         if target.navigation or target.page:
-            page = self._error_page.fill(title=title, message=message, code=code)
-            return html(status, page, headers, own_origin=False)
+            return self._error_page.reply(status, headers, heading=title, message=message, code=code)
         return json_reply(status, {"error": code, "message": message}, headers)
 
     def _login(self, target: Target, *, switch: bool = False) -> str:

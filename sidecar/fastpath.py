@@ -18,13 +18,13 @@ fault.
 
 import http
 import logging
-from asyncio import BaseTransport
+from asyncio import Transport
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from sidecar.replies import Reply
 
@@ -58,8 +58,8 @@ class FastPath(HttpToolsProtocol):
         self._path = b""
         self._answered = False
 
-    def connection_made(self, transport: BaseTransport) -> None:  # type: ignore[override] # as uvicorn narrows it
-        super().connection_made(transport)  # type: ignore[arg-type] # likewise
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
         gate = getattr(self.app, "gate", None)  # None where uvicorn wrapped the app (log level trace)
         if gate is not None and gate.may_connect(self.client):
             self._answer = gate.check.answer
@@ -102,7 +102,8 @@ class FastPath(HttpToolsProtocol):
         return url == path or (url.startswith(path) and url[len(path)] == 0x3F)  # "?"
 
     def _is_plain(self) -> bool:
-        cycle, parser = self.cycle, self.parser
+        parser = self.parser
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation leaves the None out
         return (
             (cycle is None or cycle.response_complete)
             and not self.flow.write_paused

@@ -18,7 +18,7 @@ from sidecar.errors import RequestTooLarge, SidecarError
 from sidecar.hosts import canonical_host
 from sidecar.logs import request_id
 from sidecar.pages import Pages
-from sidecar.replies import Reply, explain, html, redirect
+from sidecar.replies import Reply, explain, redirect, text
 from sidecar.settings import Settings
 
 log = logging.getLogger("sidecar")
@@ -58,9 +58,7 @@ class Gate:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served: run uvicorn with ws='none'")
         if not self.may_connect(scope["client"]):
-            await _send(
-                send, html(403, b"This address may not talk to the sign-in gate.\n", own_origin=False)
-            )
+            await _send(send, text(403, "This address may not talk to the sign-in gate."))
         elif scope["path"] == self.check_path:
             await _send(send, self._checked(scope))
         else:
@@ -72,12 +70,12 @@ class Gate:
 
     def _checked(self, scope: Scope) -> Reply:
         if scope["method"] not in _READING:
-            return html(405, b"", [(b"allow", b"GET, HEAD")], own_origin=False)
+            return text(405, "A check is a GET.", [(b"allow", b"GET, HEAD")])
         try:
             return self.check.answer(scope["headers"])
         except Exception:
             log.exception("check failed", extra={"event": "internal_error"})
-            return html(500, b"The sign-in gate failed. Its log says why.\n", own_origin=False)
+            return text(500, "The sign-in gate failed. Its log says why.")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         identifier = secrets.token_hex(6)
@@ -143,14 +141,15 @@ class Gate:
         headers = [(b"x-request-id", identifier.encode())]
         if isinstance(error, HTTPException) and error.headers:
             headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-        body = self._pages.render(
+        return self._pages.page(
+            explanation.status,
             "error",
+            headers,
             explanation=explanation,
             login_url=self._destinations.login(""),
             switch_url=self._destinations.login("", switch=True),
             request_id=identifier,
         )
-        return html(explanation.status, body, headers)
 
 
 async def _send(send: Send, reply: Reply) -> None:

@@ -34,7 +34,7 @@ class Attempts:
     Who has that many addresses has that many times the limit in any case.
     """
 
-    def __init__(self, limit: int, window: float, *, capacity: int = 100_000) -> None:
+    def __init__(self, limit: int, window: float, *, capacity: int = 20_000) -> None:
         self._limit = limit
         self._window = window
         self._capacity = capacity

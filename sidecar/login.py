@@ -23,7 +23,7 @@ from sidecar.origin import refuse_cross_site
 from sidecar.pages import Pages
 from sidecar.pending import Attempt, PendingSignIns
 from sidecar.replies import explain
-from sidecar.responses import page, see_other
+from sidecar.responses import response, see_other, set_cookies
 from sidecar.sessions import cookie_name, set_cookie
 from sidecar.settings import Settings
 from sidecar.visitors import Visitors, address, form
@@ -85,16 +85,21 @@ class Login:
                 "sign-in loop stopped",
                 extra={"event": error.code, "host": self._destinations.host(return_to)},
             )
-            body = self._pages.render(
-                "loop",
-                explanation=explain(error),
-                return_to=return_to,
-                host=self._destinations.host(return_to),
+            explanation = explain(error)
+            forgotten = set_cookies([self._cookie(self._returns, "", 0)])
+            host = self._destinations.host(return_to)
+            return response(
+                self._pages.page(
+                    explanation.status,
+                    "loop",
+                    forgotten,
+                    explanation=explanation,
+                    return_to=return_to,
+                    host=host,
+                )
             )
-            return page(explain(error).status, body, cookies=[self._cookie(self._returns, "", 0)])
-        response = see_other(self._destinations.address(return_to))
-        response.headers.append("set-cookie", self._cookie(self._returns, returns, loops.WINDOW))
-        return response
+        counted = self._cookie(self._returns, returns, loops.WINDOW)
+        return see_other(self._destinations.address(return_to), cookies=[counted])
 
     async def start(self, request: Request) -> Response:
         """`POST /login`: to the authorization server, or the form again with what went wrong."""
@@ -122,11 +127,8 @@ class Login:
     ) -> Response:
         sign_in, authorization_url = await self._client.start(wanted, prompt=prompt)
         binding = await self._pending.keep(Attempt(sign_in, return_to))
-        response = see_other(authorization_url)
-        response.headers.append("set-cookie", self._pending.cookie(sign_in.state, binding))
-        for name in self._pending.surplus(request.cookies):
-            response.headers.append("set-cookie", self._pending.deletion(name))
-        return response
+        surplus = [self._pending.deletion(name) for name in self._pending.surplus(request.cookies)]
+        return see_other(authorization_url, cookies=[self._pending.cookie(sign_in.state, binding), *surplus])
 
     def _prompt(self, fields: dict[str, str], request: Request, *, switch: bool) -> Prompt | None:
         """Silent consent would pick the same account again after a sign-out, so then the server must ask."""
@@ -159,21 +161,22 @@ class Login:
         error: AtprotoError | SidecarError | None = None,
     ) -> Response:
         explanation = explain(error) if error is not None else None
-        body = self._pages.render(
-            "sign_in",
-            return_to=return_to,
-            host=self._destinations.host(return_to),
-            switch=switch,
-            shortened=shortened,
-            identifier=identifier,
-            explanation=explanation,
-        )
-        response = page(
-            explanation.status if explanation else 200, body, cookies=[self._cookie(self._probe, "1", None)]
-        )
+        headers = set_cookies([self._cookie(self._probe, "1", None)])
         if isinstance(error, TooManyRequests):
-            response.headers["retry-after"] = str(error.retry_after)
-        return response
+            headers.append((b"retry-after", str(error.retry_after).encode()))
+        return response(
+            self._pages.page(
+                explanation.status if explanation else 200,
+                "sign_in",
+                headers,
+                return_to=return_to,
+                host=self._destinations.host(return_to),
+                switch=switch,
+                shortened=shortened,
+                identifier=identifier,
+                explanation=explanation,
+            )
+        )
 
     def _cookie(self, name: str, value: str, max_age: int | None) -> str:
         return set_cookie(name, value, max_age=max_age, secure=self._secure)

@@ -14,7 +14,7 @@ from sidecar.errors import StoreUnavailable
 from sidecar.feed import Feed
 from sidecar.origin import refuse_cross_site
 from sidecar.pages import Pages
-from sidecar.responses import page
+from sidecar.responses import response, set_cookies
 from sidecar.sessions import Session, Sessions, cookie_name, set_cookie
 from sidecar.settings import Settings
 from sidecar.store import Revocation, Store
@@ -49,7 +49,7 @@ class Logout:
     async def show(self, request: Request) -> Response:
         """`GET /logout`: a page with the button; a link alone signs nobody out."""
         session = self._session(request)
-        return page(200, self._pages.render("sign_out", session=session))
+        return response(self._pages.page(200, "sign_out", session=session))
 
     async def sign_out(self, request: Request) -> Response:
         """`POST /logout`: the session is revoked everywhere and its cookie deleted."""
@@ -57,8 +57,9 @@ class Logout:
         session = self._session(request)
         recorded = session is None or await self._revoke(session)
         marker = set_cookie(self._marker, "1", max_age=_REMEMBERED, secure=self._secure)
-        body = self._pages.render("signed_out", recorded=recorded)
-        return page(200 if recorded else 503, body, cookies=[*self._sessions.deletions(), marker])
+        headers = set_cookies([*self._sessions.deletions(), marker])
+        status = 200 if recorded else 503
+        return response(self._pages.page(status, "signed_out", headers, recorded=recorded))
 
     async def _revoke(self, session: Session) -> bool:
         """False where only this process knows of it: the cookie is gone, but a copy might still be good

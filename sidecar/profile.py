@@ -5,7 +5,6 @@ Doesn't belong here: what apps are told (identity_headers.py); the name is decor
 """
 
 import asyncio
-import unicodedata
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -18,9 +17,10 @@ from sidecar.atproto.syntax import Did
 from sidecar.destinations import Destinations
 from sidecar.feed import Feed
 from sidecar.pages import Pages
-from sidecar.responses import page, see_other
+from sidecar.responses import response, see_other
 from sidecar.sessions import principal
 from sidecar.settings import Settings
+from sidecar.visible import visible
 from sidecar.visitors import Visitors
 
 _PATIENCE = 2.0  # seconds
@@ -60,10 +60,7 @@ class Profile:
         fact = self._feed.handle_fact(session.did)
         who = principal(session, fact, now=self._now(), max_age=self._handle_max_age)
         name = await self._display_name(Did(session.did))
-        body = self._pages.render(
-            "profile", did=who.did, handle=who.handle, display_name=name, session=session
-        )
-        return page(200, body)
+        return response(self._pages.page(200, "profile", did=who.did, handle=who.handle, display_name=name))
 
     async def _display_name(self, did: Did) -> str:
         """The name in the person's own profile record, or "": the page never waits for it or fails by it."""
@@ -76,9 +73,4 @@ class Profile:
         except (AtprotoError, TimeoutError):
             return ""
         name = record.get("displayName") if isinstance(record, dict) else None
-        return _plain(name) if isinstance(name, str) else ""
-
-
-def _plain(text: str) -> str:
-    """Without control, invisible and direction-changing characters, and not too long."""
-    return "".join(c for c in text[: 8 * _MAX_NAME] if unicodedata.category(c)[0] != "C").strip()[:_MAX_NAME]
+        return visible(name, _MAX_NAME) if isinstance(name, str) else ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from sidecar.replies import Reply, html, redirect
+from sidecar.replies import Header, Reply, redirect
 
 
 def response(reply: Reply, *, background: BackgroundTask | None = None) -> Response:
@@ -19,14 +19,13 @@ def response(reply: Reply, *, background: BackgroundTask | None = None) -> Respo
     return made
 
 
-def page(status: int, body: bytes, *, cookies: Iterable[str] = ()) -> Response:
-    """An HTML page on our own origin."""
-    return response(html(status, body, [(b"set-cookie", each.encode()) for each in cookies]))
-
-
 def see_other(
     location: str, *, cookies: Iterable[str] = (), background: BackgroundTask | None = None
 ) -> Response:
     """303, so that a POST turns into a GET and its body stays here (RFC 9110 section 15.4.4)."""
-    headers = [(b"set-cookie", each.encode()) for each in cookies]
-    return response(redirect(303, location, headers), background=background)
+    return response(redirect(303, location, set_cookies(cookies)), background=background)
+
+
+def set_cookies(cookies: Iterable[str]) -> list[Header]:
+    """`Set-Cookie` headers."""
+    return [(b"set-cookie", each.encode()) for each in cookies]

@@ -129,8 +129,7 @@ class Sessions:
         """The `Set-Cookie` value for the session."""
         fields = (_VERSION, session.id, session.did, session.handle, session.handle_verified_at)
         times = (session.signed_in_at, session.end, session.issued_at)
-        value = self._serializer.dumps([*fields, *times])
-        text = value if isinstance(value, str) else value.decode()
+        text = str(self._serializer.dumps([*fields, *times]))
         lifetime = max(0, int(min(self._idle, self.ends(session) - now)))
         return set_cookie(self.name, text, max_age=lifetime, secure=self._secure, domain=self._domain)
 

@@ -1,0 +1,271 @@
+"""What goes back: status, headers, and the public words for whatever went wrong.
+
+Owns: one table from error class to status and words; the security headers; how a reply is put together.
+Doesn't belong here: markup (pages.py, templates/), who gets which reply (check.py, login.py, …).
+
+Public words say what happened and what to do next. What a stranger's server said is for the log.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sidecar import errors
+from sidecar.atproto import errors as atproto
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer, ready to send. `headers`: names in lower case, as ASGI wants them."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+class Explanation(NamedTuple):
+    """What a person is told. `action`, what to offer: try_again, other_account or none."""
+
+    status: int
+    code: str
+    title: str
+    message: str
+    action: str
+
+
+class _Words(NamedTuple):
+    status: int
+    title: str
+    message: str
+    action: str = "try_again"
+
+
+_WORDS: dict[type[BaseException], _Words] = {
+    # what was typed
+    atproto.InvalidIdentifier: _Words(
+        400,
+        "That isn't a handle",
+        "Type a handle like alice.bsky.social, a DID, or the address of your server.",
+    ),
+    # who that is
+    atproto.HandleNotFound: _Words(
+        404,
+        "Handle not found",
+        "No account has this handle. Check the spelling; a handle has a dot in it, like alice.bsky.social.",
+    ),
+    atproto.HandleMismatch: _Words(
+        409,
+        "Handle doesn't match its account",
+        "The handle points to an account that doesn't claim it. "
+        "If it is yours, mend it in your account's settings, or sign in with your DID.",
+    ),
+    atproto.DidNotFound: _Words(
+        404, "Account gone", "This account's identity no longer exists, or was never registered."
+    ),
+    atproto.UnsupportedDidMethod: _Words(
+        400, "Unknown kind of DID", "Only did:plc and did:web can sign in here."
+    ),
+    atproto.InvalidDidDocument: _Words(
+        502,
+        "Account can't be read",
+        "The account's public record doesn't name a server that we could ask.",
+    ),
+    atproto.IdentityError: _Words(502, "Account can't be read", "The account's public record is unusable."),
+    # the servers
+    atproto.RequestRefused: _Words(
+        503,
+        "Your server turned us away",
+        "It, or a filter in front of it, refuses this site. That often passes: try again in a while.",
+    ),
+    atproto.ServerUnreachable: _Words(
+        503,
+        "Server can't be reached",
+        "A server that knows this account didn't answer. Your account is fine: try again in a moment.",
+    ),
+    atproto.ForbiddenAddress: _Words(
+        400, "Not a public server", "The account's server has an address that this site doesn't connect to."
+    ),
+    atproto.FetchError: _Words(
+        502, "Strange answer", "A server that knows this account gave an answer that we can't use."
+    ),
+    # the protocol
+    atproto.InvalidServerMetadata: _Words(
+        502,
+        "Server can't be used",
+        "The account's server breaks the rules for signing in elsewhere. Its operator has to mend that.",
+    ),
+    atproto.ClientRefused: _Words(
+        502,
+        "Your server refuses this site",
+        "The account's server doesn't accept this site as a place to sign in to. "
+        "If you run this site, `sidecar doctor` says why.",
+    ),
+    atproto.AuthorizationRefused: _Words(
+        502,
+        "Your server said no",
+        "The account's server refused to go on. Start again; if it happens again, "
+        "its operator can find out why.",
+    ),
+    atproto.AccessDenied: _Words(
+        403,
+        "Sign-in was declined",
+        "You, or your server for you, declined. Nothing was shared. "
+        "You can start again, or use another account.",
+        "other_account",
+    ),
+    atproto.WrongAccount: _Words(
+        403,
+        "That was another account",
+        "You signed in as somebody else than you had typed. Start again with the account you want.",
+        "other_account",
+    ),
+    atproto.IssuerMismatch: _Words(
+        403,
+        "The wrong server answered",
+        "The answer came from a server that doesn't speak for this account. "
+        "If you have just moved your account, start again.",
+    ),
+    atproto.InvalidCallback: _Words(
+        400, "This link is incomplete", "The answer from your server arrived damaged. Start again."
+    ),
+    atproto.OAuthError: _Words(
+        502, "Your server gave a strange answer", "The sign-in couldn't be finished. Start again."
+    ),
+    # our own side
+    errors.SignInExpired: _Words(
+        400,
+        "Sign-in expired or already used",
+        "A sign-in can be finished once, within fifteen minutes. Start again: it takes a moment.",
+    ),
+    errors.OtherBrowser: _Words(
+        400,
+        "Another browser",
+        "This sign-in was started in another browser or app, or its cookies are gone. "
+        "Go back to where you started, or start again here.",
+    ),
+    errors.CookiesOff: _Words(
+        400,
+        "Cookies are off",
+        "Your browser didn't keep this site's cookie, and without it you can't be signed in. "
+        "Allow cookies for this site, then try again.",
+    ),
+    errors.DuplicateCookies: _Words(
+        400,
+        "Two sessions at once",
+        "Your browser sent two session cookies, so we can't tell which is yours. Both have been deleted: "
+        "load the page again. If this comes back, clear the cookies of this site.",
+    ),
+    errors.LoopDetected: _Words(
+        508,
+        "Going in circles",
+        "You are signed in here, but the page you want doesn't see it: your session cookie doesn't reach it. "
+        "Most often the site's cookie domain is set up wrong, or your browser blocks cookies.",
+    ),
+    errors.TooManyRequests: _Words(
+        429,
+        "Too many tries",
+        "There were many sign-ins from your network just now. Wait a little, and try again.",
+    ),
+    errors.CrossSiteRequest: _Words(
+        403,
+        "Sent from another site",
+        "This form has to be sent from its own page. Open it and send it again.",
+    ),
+    errors.RequestTooLarge: _Words(
+        413, "Too large", "What your browser sent is larger than anything we need.", "none"
+    ),
+    errors.BadRequest: _Words(
+        400, "Can't be read", "What your browser sent can't be read. Go back and try again."
+    ),
+    errors.StoreUnavailable: _Words(
+        503,
+        "Try again soon",
+        "The sign-in service has a fault of its own and can't sign anyone in right now.",
+    ),
+    errors.StoreFull: _Words(
+        503, "Too busy", "Too many people are signing in right now. Try again in a few minutes."
+    ),
+}
+_STATUS_WORDS = {
+    404: _Words(404, "Page not found", "There is nothing at this address.", "none"),
+    405: _Words(405, "Not possible here", "This address can't be used that way.", "none"),
+    421: _Words(421, "Wrong address", "Forms work only at this service's own public address.", "none"),
+}
+_STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 421: "misdirected"}
+_FAULT = _Words(
+    500, "Our fault", "Something went wrong here. It has been written down; try again in a moment."
+)
+
+
+def explain(error: BaseException) -> Explanation:
+    """The public side of an error: the words of its class or of the nearest one above it."""
+    status = getattr(
+        error, "status_code", None
+    )  # starlette's HTTPException, which the check's floor doesn't import
+    if status in _STATUS_WORDS:
+        return _explanation(_STATUS_CODES[status], _STATUS_WORDS[status])
+    for each in type(error).__mro__:
+        if each in _WORDS:
+            return _explanation(str(getattr(error, "code", "error")), _WORDS[each])
+    return _explanation("internal_error", _FAULT)
+
+
+def _explanation(code: str, words: _Words) -> Explanation:
+    return Explanation(words.status, code, words.title, words.message, words.action)
+
+
+# putting replies together
+
+
+def html(status: int, body: bytes, headers: Iterable[Header] = ()) -> Reply:
+    """A page, with the security headers that suit it (`page_headers`)."""
+    return Reply(status, [(b"content-type", b"text/html; charset=utf-8"), _length(body), *headers], body)
+
+
+def text(status: int, words: str, headers: Iterable[Header] = ()) -> Reply:
+    """A line for those who are no visitors: a misdirected proxy, a monitor."""
+    body = words.encode() + b"\n"
+    return Reply(
+        status, [(b"content-type", b"text/plain; charset=utf-8"), *_PLAIN, _length(body), *headers], body
+    )
+
+
+def json_reply(status: int, document: Mapping[str, object], headers: Iterable[Header] = ()) -> Reply:
+    """A JSON object."""
+    body = json.dumps(document).encode()
+    return Reply(status, [(b"content-type", b"application/json"), *_PLAIN, _length(body), *headers], body)
+
+
+def redirect(status: int, location: str, headers: Iterable[Header] = ()) -> Reply:
+    """A redirect that nothing may remember."""
+    return Reply(status, [(b"location", location.encode("ascii")), *_PLAIN, _length(b""), *headers], b"")
+
+
+def page_headers(style: str, *, forms: str) -> tuple[Header, ...]:
+    """Security headers of a page whose one style element is `style`. `forms`: where its forms may lead
+    (CSP).
+    """
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action {forms}; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    return (
+        (b"content-security-policy", policy.encode()),
+        (b"referrer-policy", b"same-origin"),  # no-referrer would make our own POST say `Origin: null`
+        (b"x-frame-options", b"DENY"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        *_PLAIN,
+    )
+
+
+_PLAIN: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+def _length(body: bytes) -> Header:
+    return (b"content-length", str(len(body)).encode())
