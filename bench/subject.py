@@ -23,10 +23,10 @@ from sidecar.sessions import Session, Sessions
 from sidecar.settings import Settings
 from sidecar.store.sqlite import SqliteStore
 
-PUBLIC_URL = "https://auth.bench.test"
-PUBLIC_HOST = "auth.bench.test"
-HOST = "notes.bench.test"  # Alice's alone
-EVERYONE = "everyone.bench.test"  # for anyone signed in
+PUBLIC_URL = "https://auth.bench.internal"
+PUBLIC_HOST = "auth.bench.internal"
+HOST = "notes.bench.internal"  # Alice's alone
+EVERYONE = "everyone.bench.internal"  # for anyone signed in
 ALICE = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 BOB = "did:plc:bv6ggog3tya2z3vxsub7hnal"
 HANDLE = "alice.example.com"
@@ -60,6 +60,16 @@ class Subject:
         """A new session's cookie, as `name=value`."""
         return cookies(self.settings, [did])[0]
 
+    def revoked_cookie(self) -> str:
+        """A cookie of Alice's whose session another process has revoked in the store; back when we know of it."""
+        sessions, now = Sessions(self.settings), time.time()
+        session = sessions.start(ALICE, HANDLE, now)
+        asyncio.run(_revoke(self.settings, session))
+        cookie = sessions.cookie(session, now).partition(";")[0]
+        status = ask(self.address, check(HOST, cookie))
+        self.program.ready(lambda: status() == SENT_TO_SIGN_IN.status)
+        return cookie
+
     def warm(self, seconds: float, *, name: str = "", host: str = HOST, connections: int = 64) -> Repeated:
         """Alice, allowed, her cookie known."""
         request = check(host, self.cookie())
@@ -77,7 +87,7 @@ def configure(folder: Path, *, transport: Transport = "tcp", changes: Sections |
     sections: dict[str, dict[str, object]] = {
         "server": {"listen": listen},
         "client": {"keys_file": "keys.json"},
-        "session": {"cookie_domain": "bench.test", "cookie_secrets": [_SECRET]},
+        "session": {"cookie_domain": "bench.internal", "cookie_secrets": [_SECRET]},
         "apps.notes": {"hosts": [HOST], "allow": [ALICE]},
         "apps.everyone": {"hosts": [EVERYONE], "allow": ["*"]},
     }
@@ -113,14 +123,6 @@ def cookies(settings: Settings, dids: Iterable[str], *, forged: bool = False) ->
         settings = replace(settings, session=replace(settings.session, cookie_secrets=(_OTHER_SECRET,)))
     sessions, now = Sessions(settings), time.time()
     return [sessions.cookie(sessions.start(did, HANDLE, now), now).partition(";")[0] for did in dids]
-
-
-def revoked_cookie(settings: Settings) -> str:
-    """A cookie of Alice's whose session is revoked in the store, as another process does it."""
-    sessions, now = Sessions(settings), time.time()
-    session = sessions.start(ALICE, HANDLE, now)
-    asyncio.run(_revoke(settings, session))
-    return sessions.cookie(session, now).partition(";")[0]
 
 
 async def _revoke(settings: Settings, session: Session) -> None:

@@ -91,7 +91,7 @@ def _beside(
 
 
 def _sidecar(bench: Bench, sidecar: Subject, folder: Path) -> list[Repeated | Walked]:
-    settings, seconds = sidecar.settings, bench.plan.seconds
+    seconds = bench.plan.seconds
 
     def repeated(name: str, cookie: str, expected: Expected) -> Repeated:
         return Repeated(name, sidecar.pids, sidecar.address, check(HOST, cookie), expected, seconds)
@@ -102,7 +102,7 @@ def _sidecar(bench: Bench, sidecar: Subject, folder: Path) -> list[Repeated | Wa
         repeated(NONE, "", SENT_TO_SIGN_IN),
         repeated(FORBID, sidecar.cookie(subject.BOB), FORBIDDEN),
         _walked(bench, sidecar, folder, FORGED),
-        repeated(REVOKED, subject.revoked_cookie(settings), SENT_TO_SIGN_IN),
+        repeated(REVOKED, sidecar.revoked_cookie(), SENT_TO_SIGN_IN),
     ]
 
 

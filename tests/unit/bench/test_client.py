@@ -53,7 +53,7 @@ def walk(path: Path, cookies: list[str], count: int, *, rate: float = 0.0) -> lo
     file.write_text("\n".join(cookies))
     work = load.task(
         Address(path=path),
-        check("notes.bench.test", PLACE),
+        check("notes.bench.internal", PLACE),
         place=PLACE,
         cookies=file,
         count=count,

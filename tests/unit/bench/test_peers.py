@@ -46,7 +46,7 @@ def mine(tmp_path: Path) -> peers.Peer:
 def test_a_peer_is_started_and_asked_as_its_entry_says(
     mine: peers.Peer, transport: peers.Transport, tmp_path: Path
 ) -> None:
-    request = mine.request("notes.bench.test", "session=1")
+    request = mine.request("notes.bench.internal", "session=1")
     with Programs() as programs:
         running = peers.start(mine, transport, programs, tmp_path)
         assert verify(running.address, [(request.raw(), mine.expect)], 3) == 54
