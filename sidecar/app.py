@@ -24,6 +24,7 @@ from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory
 from sidecar.atproto.oauth import Client, OAuthClient, load_keys, loopback_client
 from sidecar.atproto.syntax import Did
+from sidecar.atproto.transport import Resolve
 from sidecar.callback import Callback
 from sidecar.check import Check
 from sidecar.destinations import Destinations
@@ -64,9 +65,7 @@ def create() -> "Sidecar":
 
 
 class Sidecar:
-    """The ASGI app. `store`, `transport` and `now` are for tests: an own store, an own network, an own
-    clock.
-    """
+    """The ASGI app. What may be given beside the settings is for tests: a store, a network, a clock."""
 
     def __init__(
         self,
@@ -74,12 +73,13 @@ class Sidecar:
         *,
         store: Store | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        resolve: Resolve | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.now = now
         self.store = store or _store(settings, now)
-        self.fetcher = _fetcher(settings, transport)
+        self.fetcher = _fetcher(settings, transport, resolve)
         self.directory = _directory(settings, self.fetcher)
         self.feed = Feed(self.store, max_stale=settings.session.revocation_max_stale, now=now)
         self.tally = Tally(log)
@@ -255,7 +255,9 @@ def _client(settings: Settings) -> Client:
     )
 
 
-def _fetcher(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> Fetcher:
+def _fetcher(
+    settings: Settings, transport: httpx.AsyncBaseTransport | None, resolve: Resolve | None
+) -> Fetcher:
     identity = settings.identity
     return Fetcher(
         user_agent=f"atproto-sidecar/{__version__} (+{settings.base_url}/)",
@@ -263,6 +265,7 @@ def _fetcher(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> 
         operator_origins=frozenset(url for url in (identity.plc_url, identity.handle_resolver) if url),
         development=identity.development_servers,
         transport=transport,
+        resolve=resolve,
     )
 
 
