@@ -157,7 +157,9 @@ class Sidecar:
         )
         metadata = Metadata(client, store=store, feed=feed, now=now)
         routes = _routes(settings, login, callback, logout, profile, metadata)
-        return Gate(settings, check=check, routes=routes, pages=pages, destinations=destinations)
+        return Gate(
+            settings, check=check, routes=routes, sessions=sessions, pages=pages, destinations=destinations
+        )
 
     async def _verified_handle(self, did: str) -> str | None:
         return await self.directory.verified_handle(Did(did))

@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.check import Check
 from sidecar.destinations import Destinations
-from sidecar.errors import RequestTooLarge, SidecarError
+from sidecar.errors import DuplicateCookies, RequestTooLarge, SidecarError
 from sidecar.hosts import canonical_host
 from sidecar.logs import request_id
 from sidecar.pages import Pages
 from sidecar.replies import Reply, explain, redirect, text
+from sidecar.sessions import Sessions
 from sidecar.settings import Settings
 
 log = logging.getLogger("sidecar")
@@ -33,7 +34,14 @@ class Gate:
     """ASGI app for http requests: the check at once, everything else through the routes."""
 
     def __init__(
-        self, settings: Settings, *, check: Check, routes: ASGIApp, pages: Pages, destinations: Destinations
+        self,
+        settings: Settings,
+        *,
+        check: Check,
+        routes: ASGIApp,
+        sessions: Sessions,
+        pages: Pages,
+        destinations: Destinations,
     ) -> None:
         self.check_path = settings.prefix + "/check"
         self._any_host = {settings.prefix + path for path in _ANY_HOST}
@@ -43,6 +51,7 @@ class Gate:
         self._unix = settings.server.listen.startswith("unix:")
         self.check = check
         self._routes = routes
+        self._sessions = sessions
         self._pages = pages
         self._destinations = destinations
         networks = settings.server.trusted_peers
@@ -139,6 +148,8 @@ class Gate:
         elif not isinstance(error, HTTPException):
             log.info("request refused", extra={"event": explanation.code, "reason": str(error)[:500]})
         headers = [(b"x-request-id", identifier.encode())]
+        if isinstance(error, DuplicateCookies):
+            headers += [(b"set-cookie", each.encode()) for each in self._sessions.deletions()]
         if isinstance(error, HTTPException) and error.headers:
             headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         return self._pages.page(

@@ -67,7 +67,14 @@ class World:
     def browser(self, sidecar: Sidecar | None = None) -> Browser:
         return Browser(sidecar or self.sidecar, self.settings.public_url)
 
-    async def depart(self, browser: Browser, identifier: str, return_to: str = "", **fields: str) -> httpx.Response:
+    async def later(self, seconds: float) -> None:
+        """Time passes, and as ever the sidecar looks for news once a second."""
+        self.clock.time += seconds
+        await self.sidecar.feed.catch_up()
+
+    async def depart(
+        self, browser: Browser, identifier: str, return_to: str = "", **fields: str
+    ) -> httpx.Response:
         """The sign-in page, filled in and sent."""
         await browser.open(f"{self.settings.base_url}/login", sec_fetch_site="same-origin")
         form = {"identifier": identifier, "return_to": return_to, **fields}

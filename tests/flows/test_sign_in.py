@@ -53,7 +53,9 @@ async def test_switch_shows_the_form_all_the_same_and_asks_the_server_to_ask(wor
     assert world.network.request_of(departed.headers["location"])["prompt"] == "select_account"
 
 
-async def test_the_first_sign_in_after_a_sign_out_asks_which_account_and_the_next_does_not(world: World) -> None:
+async def test_the_first_sign_in_after_a_sign_out_asks_which_account_and_the_next_does_not(
+    world: World,
+) -> None:
     browser = world.browser()
     await world.sign_in(browser, world.alice)
     assert (await browser.submit("/logout", {})).status_code == 200

@@ -7,7 +7,6 @@ Whatever the server wrote stays untrusted: it is quoted with `repr`, which escap
 cut short.
 """
 
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -31,6 +30,7 @@ from ..syntax import Did, parse_did
 from .models import SCOPE, PendingSignIn
 
 _REQUEST_URI = re.compile(r"[\x21-\x7e]{1,2000}")
+_CODE = re.compile(r"[\x20-\x7e]{1,4096}")  # RFC 6749, appendix A.11, with a bound of our own
 _NOT_IN_ERROR = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 4.1.2.1
 _MAX_ERROR = 64
 _TRY_LATER = frozenset({"temporarily_unavailable", "server_error"})
@@ -54,7 +54,7 @@ def authorization_code(pending: PendingSignIn, params: Sequence[tuple[str, str]]
     query = dict(params)
     if len(query) != len(params):
         raise InvalidCallback("a parameter came twice")
-    if not hmac.compare_digest(query.get("state", "").encode(), pending.state.encode()):
+    if query.get("state") != pending.state:  # no secret from who knows the record
         raise InvalidCallback("the callback is another sign-in's")
     if "iss" not in query:
         raise InvalidCallback("the callback doesn't say whose it is (iss)")
@@ -62,9 +62,10 @@ def authorization_code(pending: PendingSignIn, params: Sequence[tuple[str, str]]
         raise IssuerMismatch(f"asked {pending.issuer}, answered by {query['iss'][:200]!r}")
     if "error" in query:
         raise _refusal(query["error"], query.get("error_description"), who=pending.issuer)
-    if not query.get("code"):
+    code = query.get("code", "")
+    if not _CODE.fullmatch(code):
         raise InvalidCallback("neither a code nor an error")
-    return query["code"]
+    return code
 
 
 def token_response(response: httpx.Response) -> Mapping[str, object]:

@@ -1,0 +1,289 @@
+"""Renewal, sign-out, loops, several workers on one store, and a store that is down."""
+
+import asyncio
+
+import pytest
+
+from sidecar.errors import StoreUnavailable
+from sidecar.settings import App
+from sidecar.settings import Session as SessionSettings
+from tests.fakes.browser import NAVIGATION
+from tests.flows.conftest import PUBLIC, WIKI, Make, World, code_of
+
+DAY = 86400
+
+
+async def test_a_page_load_past_the_renewal_age_is_redirected_to_itself_with_a_new_cookie(
+    world: World,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(2 * DAY)
+    renewed = await browser.open(f"{WIKI}/a%2Fb?x=1")
+    assert (renewed.status_code, renewed.headers["location"]) == (302, f"{WIKI}/a%2Fb?x=1")
+    assert renewed.headers["cache-control"] == "no-store"
+    assert (await browser.open(f"{WIKI}/a%2Fb?x=1")).status_code == 200
+    await world.later(6 * DAY)  # past the first cookie's idle end, not the second's
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty"},
+        {**NAVIGATION, "sec-fetch-dest": "iframe"},
+        {**NAVIGATION, "sec-purpose": "prefetch"},
+        {**NAVIGATION, "upgrade": "h2c"},
+        {**NAVIGATION, "range": "bytes=0-1"},
+        {"accept": "text/html"},
+    ],
+    ids=lambda headers: " ".join(f"{k}={v}" for k, v in headers.items()),
+)
+async def test_what_is_no_plain_page_load_is_never_redirected_for_renewal(
+    world: World, headers: dict[str, str]
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(2 * DAY)
+    assert (await browser.check(WIKI + "/", headers=headers)).status_code == 200
+
+
+async def test_other_requests_carry_the_renewed_cookie_for_caddyfiles_that_copy_it(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(2 * DAY)
+    first, second = await browser.fetch(WIKI + "/"), await browser.fetch(WIKI + "/")
+    assert "set-cookie" in first.headers
+    assert "set-cookie" not in second.headers
+
+
+async def test_a_browser_that_refuses_the_renewed_cookie_is_not_redirected_again(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(2 * DAY)
+    kept = list(browser.jar.jar)
+    answers = []
+    for _ in range(4):
+        answers.append((await browser.open(WIKI + "/")).status_code)
+        browser.jar.clear()
+        for cookie in kept:
+            browser.jar.jar.set_cookie(cookie)
+        await world.later(10)
+    assert answers == [302, 200, 200, 200]
+    await world.later(120)
+    assert (await browser.open(WIKI + "/")).status_code == 302
+
+
+async def test_an_unused_session_ends_and_so_does_one_that_is_always_used(world: World) -> None:
+    idle, busy = world.browser(), world.browser()
+    await world.sign_in(idle, world.alice)
+    await world.sign_in(busy, world.bob)
+    for _ in range(29):
+        await world.later(DAY)
+        await busy.visit(WIKI + "/")
+        assert (await busy.open(WIKI + "/")).status_code == 200
+    assert (await idle.open(WIKI + "/")).status_code == 302
+    await world.later(DAY + 1)
+    assert (await busy.fetch(WIKI + "/")).status_code == 401
+
+
+async def test_signing_out_ends_the_session_wherever_its_cookie_went(world: World) -> None:
+    browser, copy = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    copy.jar.update(browser.jar)
+    assert "Sign out" in (await browser.open(f"{PUBLIC}/auth/logout")).text
+    assert (await copy.fetch(WIKI + "/")).status_code == 200
+    out = await browser.submit("/logout", {})
+    assert (out.status_code, "Signed out" in out.text) == (200, True)
+    assert not any("session" in name for name in browser.jar)
+    assert (await copy.fetch(WIKI + "/")).status_code == 401
+    assert (await copy.open(f"{PUBLIC}/auth/login")).status_code == 200
+    assert (await copy.open(f"{PUBLIC}/auth/")).status_code == 303
+
+
+async def test_a_link_alone_signs_nobody_out(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await browser.open(f"{PUBLIC}/auth/logout")
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+
+
+async def test_signing_out_without_a_session_is_no_error(world: World) -> None:
+    assert (await world.browser().submit("/logout", {})).status_code == 200
+
+
+async def test_a_sign_out_reaches_another_worker_within_two_seconds_and_survives_a_restart(
+    world: World,
+) -> None:
+    browser, copy = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    copy.jar.update(browser.jar)
+    other = world.another_worker()
+    await other.start()
+    elsewhere = world.browser(other)
+    elsewhere.jar.update(copy.jar)
+    assert (await elsewhere.fetch(WIKI + "/")).status_code == 200
+    await browser.submit("/logout", {})
+    async with asyncio.timeout(2):
+        while (await elsewhere.fetch(WIKI + "/")).status_code == 200:
+            await asyncio.sleep(0.05)
+    await other.stop()
+    restarted = world.another_worker()
+    await restarted.start()
+    returned = world.browser(restarted)
+    returned.jar.update(copy.jar)
+    assert (await returned.fetch(WIKI + "/")).status_code == 401
+    await restarted.stop()
+
+
+async def test_a_sign_out_that_could_not_be_recorded_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, copy = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    copy.jar.update(browser.jar)
+    monkeypatch.setattr(world.sidecar.store, "revoke", _unavailable)
+    out = await browser.submit("/logout", {})
+    assert (out.status_code, code_of(out)) == (503, "sign_out_not_recorded")
+    assert not any("session" in name for name in browser.jar)
+    assert (await copy.fetch(WIKI + "/")).status_code == 401  # this process knows all the same
+
+
+async def _unavailable(*_: object, **__: object) -> None:
+    raise StoreUnavailable("pulled the plug")
+
+
+async def test_a_store_that_is_down_leaves_checks_working_for_a_while_and_stops_sign_ins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    for verb in ("put", "take", "get", "is_revoked", "feed", "ping", "record_handle"):
+        monkeypatch.setattr(world.sidecar.store, verb, _unavailable)
+    world.clock.time += 299
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+    refused = await world.depart(world.browser(), "bob.pds.net")
+    assert refused.status_code == 503
+    assert "<code>store_unavailable</code>" in refused.text
+    assert (await browser.open(f"{PUBLIC}/auth/readyz")).status_code == 503
+    world.clock.time += 2
+    stale = await browser.fetch(WIKI + "/")
+    assert (stale.status_code, code_of(stale)) == (503, "store_unavailable")
+    page = await browser.open(WIKI + "/")
+    assert (page.status_code, code_of(page)) == (503, "store_unavailable")
+    assert page.headers["retry-after"] == "5"
+
+
+async def test_a_process_that_never_learned_of_sign_outs_lets_nobody_in(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    fresh = world.another_worker()  # not started
+    early = world.browser(fresh)
+    early.jar.update(browser.jar)
+    assert (await early.fetch(WIKI + "/")).status_code == 503
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_three_straight_returns_in_half_a_minute_end_on_a_page_that_names_the_cause(
+    world: World, workers: int
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    sidecars = [world.sidecar]
+    if workers == 2:
+        sidecars.append(world.another_worker())
+        await sidecars[1].start()
+    answers = []
+    for turn in range(3):
+        each = world.browser(sidecars[turn % workers])
+        each.jar.update(browser.jar)
+        answers.append(await each.open(f"{PUBLIC}/auth/login?return_to={WIKI}/x"))
+        browser.jar.update(each.jar)
+        await world.later(5)
+    assert [answer.status_code for answer in answers] == [303, 303, 508]
+    assert code_of(answers[2]) == "loop_detected"
+    assert "cookie" in answers[2].text
+    for extra in sidecars[1:]:
+        await extra.stop()
+
+
+async def test_two_session_cookies_never_lead_to_sign_in_and_both_forms_are_deleted(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    mine = next(f"{c.name}={c.value}" for c in browser.jar.jar if "session" in c.name)
+    planted = mine.partition("=")[0] + "=planted"
+    for cookies in (f"{mine}; {planted}", f"{planted}; {mine}", f"{mine}; {mine}"):
+        answer = await world.browser().check(f"{WIKI}/a/b", headers={**NAVIGATION, "cookie": cookies})
+        assert (answer.status_code, code_of(answer)) == (400, "duplicate_cookies")
+        deletions = answer.headers.get_list("set-cookie")
+        assert all("Max-Age=0" in each for each in deletions)
+        assert {("Domain=club.net" in each) for each in deletions} == {True, False}
+        by_script = await world.browser().check(WIKI + "/", headers={"cookie": cookies})
+        assert (by_script.status_code, code_of(by_script)) == (400, "duplicate_cookies")
+
+
+async def test_two_session_cookies_on_our_own_pages_get_a_page_too(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    name = next(c.name for c in browser.jar.jar if "session" in c.name)
+    answer = await browser._client.get(
+        f"{PUBLIC}/auth/login", headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
+    )
+    assert (answer.status_code, code_of(answer)) == (400, "duplicate_cookies")
+    assert len(answer.headers.get_list("set-cookie")) >= 2
+
+
+async def test_a_handle_that_moves_to_another_did_opens_nothing_for_the_old_one(make: Make) -> None:
+    world = make(apps={"board": App(hosts=("wiki.club.net",), allow=("shop.pds.net",))})
+    await world.sidecar.start()
+    former = world.network.add_account("shop.pds.net")
+    old = world.browser()
+    await world.sign_in(old, former)
+    assert (await old.fetch(WIKI + "/")).status_code == 200
+    former.handle = None
+    successor = world.network.add_account("shop.pds.net", did="did:plc:ssssssssssssssssssssssss")
+    other = world.another_worker()  # which doesn't remember whose the handle was
+    await other.start()
+    new = world.browser(other)
+    assert (await world.sign_in(new, successor)).status_code == 303
+    assert (await new.fetch(WIKI + "/")).status_code == 200
+    await world.later(1)
+    lost = await old.fetch(WIKI + "/")
+    assert (lost.status_code, lost.json()["reason"]) == (403, "not_allowed")
+    await other.stop()
+    await world.sidecar.stop()
+
+
+async def test_a_handle_verified_a_day_ago_opens_nothing_until_it_is_verified_again(make: Make) -> None:
+    world = make(apps={"board": App(hosts=("wiki.club.net",), allow=("*",), require_handle=True)})
+    await world.sidecar.start()
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(DAY - 1)
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+    await world.later(1)
+    stale = await browser.fetch(WIKI + "/")
+    assert (stale.status_code, stale.json()["reason"]) == (403, "handle_required")
+    await world.sidecar.reverifier.round()
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+    await world.sidecar.stop()
+
+
+async def test_a_shorter_absolute_lifetime_ends_sessions_that_are_already_out(make: Make) -> None:
+    world = make()
+    await world.sidecar.start()
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    world.settings = make(
+        session=SessionSettings(
+            cookie_secrets=("s" * 40,), cookie_domain="club.net", absolute=3600.0, idle=3600.0
+        )
+    ).settings
+    stricter = world.another_worker()
+    await world.later(3601)
+    await stricter.start()
+    again = world.browser(stricter)
+    again.jar.update(browser.jar)
+    assert (await again.fetch(WIKI + "/")).status_code == 401
+    await stricter.stop()
+    await world.sidecar.stop()
