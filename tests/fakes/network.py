@@ -153,9 +153,10 @@ class FakeNetwork(httpx.AsyncBaseTransport):
         """For `Fetcher(resolve=…)`, or in place of `sidecar.atproto.transport.resolve`."""
         if host in self.addresses:
             return self.addresses[host]
-        if self._site(f"https://{host}") is None:
-            raise socket.gaierror(socket.EAI_NONAME, "name unknown")
-        return [PUBLIC_ADDRESS]
+        origins = {*self._sites, *self.pdses, *self.issuers, f"https://{host}"}
+        if any(urlsplit(origin).hostname == host and self._site(origin) for origin in origins):
+            return [PUBLIC_ADDRESS]
+        raise socket.gaierror(socket.EAI_NONAME, "name unknown")
 
     def _site(self, origin: str) -> Handler | None:
         if origin in self._sites:
