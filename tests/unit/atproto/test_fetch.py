@@ -219,7 +219,7 @@ async def test_no_cookie_is_kept() -> None:
     assert not any("cookie" in headers for headers in seen)
 
 
-async def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     assert (await answering(200).request("GET", URL)).status_code == 200
