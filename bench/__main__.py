@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in report.write(found, _RESULTS):
         _tell(f"wrote {path}")
     _tell("\n" + report.bars_table(sections))
+    for fault in faults:
+        _tell(f"FAILED {fault}")
     return 1 if faults else 0
 
 
@@ -73,7 +75,6 @@ def _measure(plan: Plan, parts: Sequence[str]) -> tuple[list[Section], list[str]
                 break
             except Exception as error:  # noqa: BLE001 # reported, and the exit code says so
                 faults.append(f"{name}: {type(error).__name__}: {error}")
-                bench.tell(faults[-1])
     return sections, faults
 
 

@@ -25,7 +25,7 @@ def sign_ins(sidecar: Subject, probe_cookie: str, wanted: int) -> Iterator[None]
     with ExitStack() as stack:
         servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(wanted)]
         people = [stack.enter_context(_start(sidecar.address, each, probe_cookie)) for each in servers]
-        held = [stack.enter_context(_accept(server)) for server in servers]
+        held = [stack.enter_context(_accept(server, n)) for n, server in enumerate(servers)]
         yield
         still = sum(_silent(connection) for connection in held)
         waiting = sum(_silent(person) for person in people)
@@ -45,7 +45,7 @@ def _start(address: Address, server: socket.socket, probe_cookie: str) -> socket
     return person
 
 
-def _accept(server: socket.socket) -> socket.socket:
+def _accept(server: socket.socket, before: int) -> socket.socket:
     """The connection that the sidecar makes, once its request is there."""
     server.settimeout(_PATIENCE)
     try:
@@ -53,7 +53,7 @@ def _accept(server: socket.socket) -> socket.socket:
         connection.settimeout(_PATIENCE)
         begins = connection.recv(4)
     except TimeoutError as error:
-        raise NotHangingError("a sign-in never reached its server") from error
+        raise NotHangingError(f"only {before} sign-ins reached their servers") from error
     if begins != b"GET ":
         raise NotHangingError(f"a sign-in sent {begins!r}")
     return connection

@@ -32,6 +32,7 @@ class Plan:
     probe_seconds: float  # one look at latency
     hanging: int  # sign-ins at once
     checks: int  # that memory must not grow with
+    starts: int
     sign_ins: int  # a round
     limit: float  # seconds for all sections together
 
@@ -50,6 +51,7 @@ FULL = Plan(
     probe_seconds=2.0,
     hanging=200,
     checks=1_000_000,
+    starts=3,
     sign_ins=20,
     limit=560.0,
 )
@@ -68,6 +70,7 @@ QUICK = Plan(
     probe_seconds=0.5,
     hanging=200,
     checks=10_000,
+    starts=1,
     sign_ins=3,
     limit=100.0,
 )

@@ -65,7 +65,9 @@ def _rules(bench: Bench, programs: Programs) -> list[Step]:
         changes = {"apps.notes": {"allow": [*others, ALICE]}}
         steps.append(_step(bench, programs, "dids", count, changes))
     for count in bench.plan.app_steps:
-        apps = {f"apps.app{n}": {"hosts": [f"app{n}.bench.internal"], "allow": [ALICE]} for n in range(count - 1)}
+        apps = {
+            f"apps.app{n}": {"hosts": [f"app{n}.bench.internal"], "allow": [ALICE]} for n in range(count - 1)
+        }
         steps.append(_step(bench, programs, "apps", count, apps))
     return steps
 

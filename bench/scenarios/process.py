@@ -12,7 +12,6 @@ from bench.subject import Subject
 
 _MEMORY_LIMIT = 60.0  # MB
 _TWO_WORKERS_LIMIT = 1.15
-_STARTS = 3
 
 
 def measure(bench: Bench) -> Section:
@@ -47,7 +46,9 @@ def _memory(bench: Bench) -> tuple[Table, Bar]:
 def _ready(bench: Bench) -> Table:
     rows: list[list[Cell]] = []
     for workers in (1, 2):
-        took = [_start(bench, f"ready-{workers}-{n}", workers).ready_seconds for n in range(_STARTS)]
+        took = [
+            _start(bench, f"ready-{workers}-{n}", workers).ready_seconds for n in range(bench.plan.starts)
+        ]
         rows.append([f"{workers} worker{'s' if workers > 1 else ''}", estimate(took)])
     return Table("Ready", ("workers", "s"), rows)
 
