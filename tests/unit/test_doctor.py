@@ -381,7 +381,7 @@ def test_it_waits_no_longer_than_servers_do(
 
 
 def test_a_certificate_that_nobody_knows_is_no_answer(site: tuple[str, Outside]) -> None:
-    with pytest.raises(OSError, match="ConnectError"):
+    with pytest.raises(OSError, match=r"https://localhost:\d+/: .*certificate"):
         Outside().get(f"{site[0]}/")
 
 
@@ -405,7 +405,7 @@ async def test_txt_records_are_asked_of_the_configured_servers() -> None:
         def ask(name: str) -> list[str]:
             return Outside().txt(name, [server.address])
 
-        assert await asyncio.to_thread(ask, "_atproto.bsky.app") == ["did=did:plc:abc", "other"]
+        assert sorted(await asyncio.to_thread(ask, "_atproto.bsky.app")) == ["did=did:plc:abc", "other"]
         assert await asyncio.to_thread(ask, "unknown.test") == []
         with pytest.raises(OSError, match="NoNameservers"):
             await asyncio.to_thread(ask, "silent.test")

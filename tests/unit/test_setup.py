@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from joserfc.jwk import ECKey
 from sidecar import client_keys, config, setup
 from sidecar.errors import ConfigError
 from sidecar.setup import CONFIG, KEYS, SECRETS, Plan
+from tests.lab.child import program
 
 ALONE = Plan("https://wiki.sidecar.internal", allow=["alice.test"])
 SHARED = Plan(
@@ -118,6 +120,18 @@ def test_the_lines_for_caddy_have_a_site_for_every_host(tmp_path: Path) -> None:
 def test_one_host_for_both_is_one_site(tmp_path: Path) -> None:
     lines = setup.caddyfile(setup.init(tmp_path, ALONE))
     assert "https://wiki.sidecar.internal {\n\timport atproto-pages\n\timport atproto 127.0.0.1:3000" in lines
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("systemd", [False, True])
+def test_the_lines_are_a_caddyfile(tmp_path: Path, systemd: bool) -> None:
+    (tmp_path / "Caddyfile").write_text(
+        setup.caddyfile(setup.init(tmp_path, SHARED._replace(systemd=systemd)))
+    )
+    command = [program("caddy"), "adapt", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "wiki.sidecar.internal" in ran.stdout
 
 
 # Keys
