@@ -8,7 +8,7 @@ from sidecar.errors import StoreUnavailable
 from sidecar.settings import App
 from sidecar.settings import Session as SessionSettings
 from tests.fakes.browser import NAVIGATION
-from tests.flows.conftest import PUBLIC, WIKI, Make, World, code_of
+from tests.fakes.world import PUBLIC, WIKI, Make, World, code_of
 
 DAY = 86400
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.flows.conftest import BOARD, PUBLIC, WIKI, Make, World, code_of, query
+from sidecar.settings import Limits
+from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of, query
 
 PAGE = f"{WIKI}/a%2Fb/page?x=1&y=%C3%A9"
 
@@ -195,8 +196,6 @@ async def test_who_may_not_use_an_app_is_told_as_whom_and_offered_another_accoun
 
 
 async def test_too_many_attempts_from_one_address_get_a_page_and_when_to_come_back(make: Make) -> None:
-    from sidecar.settings import Limits
-
     world = make(limits=Limits(attempts_per_address=3, attempts_per_identifier=2))
     await world.sidecar.start()
     browser, other = world.browser(), world.browser()

@@ -1,17 +1,17 @@
 """The whole app over a network in memory: one club's wiki and board behind one sidecar."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import pytest
 
 from sidecar.app import Sidecar
 from sidecar.client_keys import key_set, new_key
-from sidecar.settings import App, Client, IdentitySettings, Limits, Settings, StoreSettings
+from sidecar.settings import App, Client, IdentitySettings, Settings, StoreSettings
 from sidecar.settings import Session as SessionSettings
 from sidecar.store import Store
 from tests.fakes.accounts import Account
@@ -92,37 +92,25 @@ class World:
 Make = Callable[..., World]
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    def make_world(**changes: object) -> World:
-        keys = tmp_path / "keys.json"
-        if not keys.exists():
-            keys.touch(0o600)
-            keys.write_text(key_set([new_key()]))
-        values: dict[str, object] = {
-            "public_url": PUBLIC,
-            "client": Client(keys_file=keys),
-            "session": SessionSettings(cookie_secrets=("s" * 40,), cookie_domain="club.net"),
-            "store": StoreSettings(kind="sqlite", path=tmp_path / "store.db"),
-            "identity": IdentitySettings(handle_resolver="https://resolver.net"),
-            "limits": Limits(),
-            "apps": {
-                "wiki": App(hosts=("wiki.club.net",), allow=("*",)),
-                "board": App(hosts=("board.club.net",), allow=("alice.pds.net",)),
-            },
-            **changes,
-        }
-        return World(Settings(**values))  # type: ignore[arg-type] # by name
-
-    return make_world
-
-
-@pytest.fixture
-async def world(make: Make) -> AsyncIterator[World]:
-    made = make()
-    await made.sidecar.start()
-    yield made
-    await made.sidecar.stop()
+def make_world(folder: Path, **changes: Any) -> World:
+    """A world with files of its own in the folder; `changes` of its settings."""
+    keys = folder / "keys.json"
+    if not keys.exists():
+        keys.touch(0o600)
+        keys.write_text(key_set([new_key()]))
+    values: dict[str, Any] = {
+        "public_url": PUBLIC,
+        "client": Client(keys_file=keys),
+        "session": SessionSettings(cookie_secrets=("s" * 40,), cookie_domain="club.net"),
+        "store": StoreSettings(kind="sqlite", path=folder / "store.db"),
+        "identity": IdentitySettings(handle_resolver="https://resolver.net"),
+        "apps": {
+            "wiki": App(hosts=("wiki.club.net",), allow=("*",)),
+            "board": App(hosts=("board.club.net",), allow=("alice.pds.net",)),
+        },
+        **changes,
+    }
+    return World(Settings(**values))
 
 
 def query(url: str) -> dict[str, str]:

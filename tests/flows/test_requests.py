@@ -1,0 +1,239 @@
+"""Requests as such: routes, methods, hosts, peers, sizes, what machines ask."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sidecar.identity_headers import NAMES
+from sidecar.settings import Client, Pages, Server
+from tests.fakes.browser import NAVIGATION
+from tests.fakes.world import PUBLIC, WIKI, Make, World, code_of
+
+ROUTES = {
+    "/auth/": "GET, HEAD",
+    "/auth/login": "GET, HEAD, POST",
+    "/auth/callback": "GET, HEAD",
+    "/auth/logout": "GET, HEAD, POST",
+    "/auth/client-metadata.json": "GET, HEAD",
+    "/auth/jwks.json": "GET, HEAD",
+    "/auth/healthz": "GET, HEAD",
+    "/auth/readyz": "GET, HEAD",
+    "/auth/check": "GET, HEAD",
+}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_a_wrong_method_is_told_the_right_ones(world: World, path: str) -> None:
+    refused = await world.browser()._client.request("DELETE", PUBLIC + path)
+    assert refused.status_code == 405
+    assert ", ".join(sorted(refused.headers["allow"].split(", "))) == ROUTES[path]
+
+
+@pytest.mark.parametrize("path", [path for path in ROUTES if path != "/auth/check"])
+async def test_head_answers_as_get_does(world: World, path: str) -> None:
+    client = world.browser()._client
+    got, headed = await client.get(PUBLIC + path), await client.head(PUBLIC + path)
+    assert headed.status_code == got.status_code
+    assert headed.headers["content-length"] == got.headers["content-length"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/auth/nothing", "/auth/login/", "/auth/check/", "/auth/CHECK", "/", "/other"]
+)
+async def test_an_unknown_address_has_a_page(world: World, path: str) -> None:
+    missing = await world.browser().open(PUBLIC + path) if path.startswith("/auth") else None
+    missing = missing or await world.browser()._client.get(PUBLIC + path)
+    assert (missing.status_code, code_of(missing).split("<")[0]) == (404, "not_found")
+
+
+async def test_the_prefix_without_its_slash_leads_to_the_profile(world: World) -> None:
+    moved = await world.browser()._client.get(f"{PUBLIC}/auth")
+    assert moved.headers["location"] == f"{PUBLIC}/auth/"
+
+
+async def test_client_metadata_is_what_an_authorization_server_wants(world: World) -> None:
+    answer = await world.browser()._client.get(f"{PUBLIC}/auth/client-metadata.json")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    document = answer.json()
+    assert document["client_id"] == f"{PUBLIC}/auth/client-metadata.json"
+    assert document["redirect_uris"] == [f"{PUBLIC}/auth/callback"]
+    assert document["grant_types"] == ["authorization_code"]
+    assert document["jwks"] == (await world.browser()._client.get(f"{PUBLIC}/auth/jwks.json")).json()
+    assert '"d"' not in answer.text
+
+
+async def test_the_keys_can_be_published_at_an_address_of_their_own(make: Make) -> None:
+    inline = make()
+    world = make(client=Client(keys_file=inline.settings.client.keys_file, jwks="uri"))
+    await world.sidecar.start()
+    document = (await world.browser()._client.get(f"{PUBLIC}/auth/client-metadata.json")).json()
+    assert "jwks" not in document
+    assert document["jwks_uri"] == f"{PUBLIC}/auth/jwks.json"
+    browser = world.browser()
+    assert (await world.sign_in(browser, world.alice)).status_code == 303
+    await world.sidecar.stop()
+
+
+async def test_health_answers_under_any_host_and_readiness_needs_the_store(world: World) -> None:
+    client = world.browser()._client
+    for path, status in (("healthz", "ok"), ("readyz", "ready")):
+        answer = await client.get(f"{PUBLIC}/auth/{path}", headers={"host": "127.0.0.1:9180"})
+        assert (answer.status_code, answer.json()) == (200, {"status": status})
+
+
+async def test_readiness_waits_for_the_sign_outs(make: Make) -> None:
+    world = make()
+    await world.sidecar.store.open()
+    answer = await world.browser()._client.get(f"{PUBLIC}/auth/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "revocations not loaded")
+    await world.sidecar.store.close()
+
+
+async def test_a_peer_that_is_not_trusted_reaches_nothing(world: World) -> None:
+    transport = httpx.ASGITransport(world.sidecar, client=("203.0.113.5", 1000))
+    async with httpx.AsyncClient(transport=transport) as outsider:
+        for path in ROUTES:
+            assert (await outsider.get(PUBLIC + path)).status_code == 403
+
+
+async def test_a_peer_without_an_address_is_trusted_on_a_unix_socket_only(make: Make, world: World) -> None:
+    on_socket = make(server=Server(listen="unix:/run/sidecar.sock"))
+    await on_socket.sidecar.start()
+    for each, status in ((world, 403), (on_socket, 200)):
+        transport = httpx.ASGITransport(each.sidecar, client=None)  # type: ignore[arg-type] # as uvicorn gives it
+        async with httpx.AsyncClient(transport=transport) as peer:
+            assert (await peer.get(f"{PUBLIC}/auth/healthz")).status_code == status
+    await on_socket.sidecar.stop()
+
+
+async def test_a_form_that_is_too_large_or_of_another_kind_is_refused_with_a_page(world: World) -> None:
+    browser = world.browser()
+    large = await browser.submit("/login", {"identifier": "x" * 20_000})
+    assert (large.status_code, code_of(large).split("<")[0]) == (413, "request_too_large")
+    sent = {**NAVIGATION, "sec-fetch-site": "same-origin", "content-type": "application/json"}
+    other = await browser._client.post(f"{PUBLIC}/auth/login", headers=sent, content=b"{}")
+    assert (other.status_code, code_of(other).split("<")[0]) == (400, "bad_request")
+    plain = {**sent, "content-type": "application/x-www-form-urlencoded"}
+    for body in (b"identifier=a&identifier=b", b"&".join(b"%d=1" % n for n in range(40))):
+        refused = await browser._client.post(f"{PUBLIC}/auth/login", headers=plain, content=body)
+        assert (refused.status_code, code_of(refused).split("<")[0]) == (400, "bad_request")
+
+
+async def test_headers_that_are_too_large_are_refused(world: World) -> None:
+    refused = await world.browser()._client.get(f"{PUBLIC}/auth/login", headers={"x-large": "x" * 70_000})
+    assert (refused.status_code, code_of(refused).split("<")[0]) == (413, "request_too_large")
+
+
+async def test_every_identity_header_is_on_every_allow_once_and_never_empty(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    for headers in (None, NAVIGATION, {"x-user-did": "did:plc:forged", "connection": "x-user-did"}):
+        allowed = await browser.check(WIKI + "/", headers=headers)
+        assert allowed.status_code == 200
+        for name in NAMES:
+            assert len(allowed.headers.get_list(name)) == 1
+            assert allowed.headers[name]
+        assert allowed.headers["x-user-did"] == world.alice.did
+
+
+async def test_the_check_takes_nothing_from_its_own_query(world: World) -> None:
+    client = world.browser()._client
+    answer = await client.get(
+        f"{PUBLIC}/auth/check?return_to=https://evil.net&policy=lax",
+        headers={
+            "x-forwarded-host": "wiki.club.net",
+            "x-forwarded-uri": "/x",
+            "x-forwarded-method": "GET",
+            "x-forwarded-proto": "https",
+            **NAVIGATION,
+        },
+    )
+    assert answer.headers["location"] == f"{PUBLIC}/auth/login?return_to=https%3A%2F%2Fwiki.club.net%2Fx"
+
+
+@pytest.mark.parametrize("missing", ["host", "uri", "method", "proto"])
+async def test_a_check_without_exactly_one_of_each_forwarded_header_is_refused(
+    world: World, missing: str
+) -> None:
+    forwarded = {
+        "x-forwarded-host": "wiki.club.net",
+        "x-forwarded-uri": "/x",
+        "x-forwarded-method": "GET",
+        "x-forwarded-proto": "https",
+    }
+    name = f"x-forwarded-{missing}"
+    client = world.browser()._client
+    left_out = {key: value for key, value in forwarded.items() if key != name}
+    twice = [*forwarded.items(), (name, forwarded[name])]
+    for headers, reason in ((list(left_out.items()), "missing"), (twice, "repeated")):
+        refused = await client.get(f"{PUBLIC}/auth/check", headers=headers)
+        assert refused.status_code == 400
+        assert refused.json()["error"] == f"{reason}_x_forwarded_{missing}"
+
+
+async def test_what_is_no_page_load_gets_401_and_where_to_sign_in(world: World) -> None:
+    for method, headers in (
+        ("GET", {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}),
+        ("GET", {"accept": "*/*"}),
+        ("POST", {"accept": "application/json"}),
+        ("GET", {"upgrade": "websocket", "connection": "upgrade", "accept": "text/html"}),
+        ("GET", {"authorization": "Basic eDp5"}),
+    ):
+        refused = await world.browser().check(f"{WIKI}/api?x=1", method, headers=headers)
+        assert refused.status_code == 401
+        document = json.loads(refused.text)
+        assert document["error"] == "sign_in_required"
+        assert document["login_url"] == f"{PUBLIC}/auth/login?return_to=https%3A%2F%2Fwiki.club.net%2F"
+        assert refused.headers["www-authenticate"].startswith("Cookie ")
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"), [("POST", NAVIGATION), ("GET", {**NAVIGATION, "sec-fetch-dest": "iframe"})]
+)
+async def test_what_cannot_be_sent_again_is_told_that_it_was_not_delivered(
+    world: World, method: str, headers: dict[str, str]
+) -> None:
+    page = await world.browser().check(f"{WIKI}/edit", method, headers=headers)
+    assert (page.status_code, code_of(page)) == (401, "sign_in_required")
+    assert "not</strong> delivered" in page.text
+    policy = page.headers["content-security-policy"]
+    assert "form-action 'none'" in policy
+    assert "<form" not in page.text
+    assert "<script" not in page.text
+
+
+async def test_a_websocket_of_a_foreign_page_is_refused_and_others_pass(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket"}
+    for origin, status in (
+        (WIKI, 200),
+        ("https://evil.net", 403),
+        ("https://board.club.net", 403),
+        ("null", 403),
+    ):
+        answer = await browser.check(f"{WIKI}/ws", headers={**upgrade, "origin": origin})
+        assert answer.status_code == status
+    assert (await browser.check(f"{WIKI}/ws", headers=upgrade)).status_code == 200  # no browser sends none
+
+
+async def test_a_host_nobody_configured_is_refused_signed_in_or_not(world: World) -> None:
+    browser = world.browser()
+    for _ in range(2):
+        refused = await browser.check("https://other.club.net/", headers=NAVIGATION)
+        assert (refused.status_code, code_of(refused)) == (403, "unknown_host")
+        await world.sign_in(browser, world.alice)
+
+
+async def test_operators_templates_replace_ours_and_are_escaped_too(make: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    (folder / "sign_in.html").write_text("<h1>Our club</h1>{{ identifier }}")
+    world = make(pages=Pages(templates=folder))
+    await world.sidecar.start()
+    page = await world.depart(world.browser(), "<script>")
+    assert page.text == "<h1>Our club</h1>&lt;script&gt;"
+    assert "Signed out" in (await world.browser().submit("/logout", {})).text
+    await world.sidecar.stop()
