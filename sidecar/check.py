@@ -9,6 +9,7 @@ Neither ever becomes an allow or a sign-in loop. Nothing is read from the check'
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from sidecar import forwarded
@@ -18,9 +19,11 @@ from sidecar.forwarded import Target, Unreadable
 from sidecar.identity_headers import NO_HANDLE, identity_headers
 from sidecar.pages import Pages
 from sidecar.policy import Decision, Policy, Principal
+from sidecar.recent import Recent
 from sidecar.replies import Reply, json_reply, redirect
 from sidecar.sessions import Session, Sessions, principal
 from sidecar.settings import Settings
+from sidecar.store import HandleFact
 from sidecar.tally import Tally
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -56,6 +59,7 @@ class Check:
         self._tally = tally
         self._seen = seen
         self._now = now
+        self._allowed: Recent[tuple[bytes, str], _Allowed] = Recent(settings.limits.cached_cookies)
         self._redirected = _Offered()
         self._offered = _Offered()
         self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url", "reason")
@@ -71,6 +75,9 @@ class Check:
         now = self._now()
         if not self._feed.usable(now):
             return self._unavailable(target)
+        reply = self._allowed_before(target, now)
+        if reply is not None:
+            return reply
         if not self._policy.knows(target.host):
             return self._unknown_host(target)
         try:
@@ -94,6 +101,20 @@ class Check:
             return None
         return session
 
+    def _allowed_before(self, target: Target, now: float) -> Reply | None:
+        """The answer to the same cookies at the same host, while nothing has changed that it rests on."""
+            return None
+        allowed = self._allowed.get((target.cookies[0], target.host))
+        if (
+            allowed is None
+            or now >= allowed.until
+            or self._feed.revoked(allowed.session.id)
+            or self._feed.handle_fact(allowed.session.did) is not allowed.fact
+        ):
+            return None
+        self._seen(allowed.session.did)
+        return allowed.reply
+
     def _signed_in(self, target: Target, session: Session, now: float) -> Reply:
         fact = self._feed.handle_fact(session.did)
         who = principal(session, fact, now=now, max_age=self._handle_max_age)
@@ -107,7 +128,11 @@ class Check:
             offers = self._redirected if target.renewable else self._offered
             if offers.offer(session.id, now):
                 return self._renewed(target, self._sessions.renewed(session, fact, now), who, now)
-        return Reply(200, [*identity_headers(who), _NOTHING], b"")
+        reply = Reply(200, [*identity_headers(who), _NOTHING], b"")
+        if len(target.cookies) == 1:
+            until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
+            self._allowed.add((target.cookies[0], target.host), _Allowed(reply, session, fact, until))
+        return reply
 
     def _renewed(self, target: Target, session: Session, who: Principal, now: float) -> Reply:
         """A page load is redirected to itself with the new cookie, which plain forward_auth would drop from
@@ -207,6 +232,18 @@ class Check:
     def _challenge(self) -> tuple[bytes, bytes]:
         """A 401 must carry one (RFC 9110 section 15.5.2); browsers pass over schemes they don't know."""
         return (b"www-authenticate", b'Cookie realm="%b"' % self._public_host.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """An allow, and what it rests on. It holds until `until`, unless the session is revoked or the fact
+    replaced.
+    """
+
+    reply: Reply
+    session: Session
+    fact: HandleFact | None
+    until: float
 
 
 class _Offered:

@@ -9,13 +9,16 @@ The end of a session is fixed at sign-in; settings changed later can only shorte
 """
 
 import hashlib
+import json
 import secrets
 from dataclasses import dataclass, replace
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from sidecar.errors import DuplicateCookies
 from sidecar.policy import Principal
+from sidecar.recent import Recent
 from sidecar.settings import Settings
 from sidecar.store import HandleFact
 
@@ -51,12 +54,15 @@ class Sessions:
         self._secure = not settings.loopback
         self.name = cookie_name("sidecar_session", secure=self._secure, domain=self._domain)
         self._wanted = self.name.encode()
-        self._serializer = URLSafeSerializer(
+        # One signer for all cookies: URLSafeSerializer makes one for each, which costs more than the HMAC.
+        self._signer = Signer(
             list(reversed(settings.session.cookie_secrets)),  # itsdangerous signs with the last
-            salt="sidecar.session",
-            signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
+            salt=b"sidecar.session",
+            key_derivation="hmac",
+            digest_method=hashlib.sha256,
         )
-        self._verified = _RecentlyVerified(settings.limits.cached_cookies)
+        # Only verified cookies get in, so forged ones cost a signature check and no memory.
+        self._verified: Recent[bytes, Session] = Recent(settings.limits.cached_cookies)
 
     def start(self, did: str, handle: str | None, now: float) -> Session:
         """A new session with a new id, for someone who has just proved to be `did`."""
@@ -99,8 +105,7 @@ class Sessions:
         if len(value) > _MAX_COOKIE:
             return None
         try:
-            payload = self._serializer.loads(value)
-            version, *fields = payload
+            version, *fields = json.loads(base64_decode(self._signer.unsign(value)))
             return Session(*fields) if version == _VERSION else None
         except (BadData, TypeError, ValueError):
             return None
@@ -120,6 +125,19 @@ class Sessions:
         ends_by_idleness = session.issued_at + self._idle < self.ends(session)
         return ends_by_idleness and now >= session.issued_at + self._renew_after
 
+    def unchanged_until(
+        self, session: Session, fact: HandleFact | None, now: float, *, handle_max_age: float
+    ) -> float:
+        """When time alone next changes an answer: the end, a renewal, the age of the handle."""
+        ends, idle_end = self.ends(session), session.issued_at + self._idle
+        handle_end = newest_handle(session, fact)[1] + handle_max_age
+        moments = [ends, idle_end]
+        if idle_end < ends:
+            moments.append(session.issued_at + self._renew_after)
+        if handle_end > now:
+            moments.append(handle_end)
+        return min(moments)
+
     def renewed(self, session: Session, fact: HandleFact | None, now: float) -> Session:
         """The same session in a younger cookie: id, sign-in and end stay, the handle is the newest known."""
         handle, verified_at = newest_handle(session, fact)
@@ -129,7 +147,8 @@ class Sessions:
         """The `Set-Cookie` value for the session."""
         fields = (_VERSION, session.id, session.did, session.handle, session.handle_verified_at)
         times = (session.signed_in_at, session.end, session.issued_at)
-        text = str(self._serializer.dumps([*fields, *times]))
+        payload = base64_encode(json.dumps([*fields, *times], separators=(",", ":")))
+        text = self._signer.sign(payload).decode()
         lifetime = max(0, int(min(self._idle, self.ends(session) - now)))
         return set_cookie(self.name, text, max_age=lifetime, secure=self._secure, domain=self._domain)
 
@@ -193,28 +212,3 @@ def _paths(path: str, *, host_only: bool) -> list[str]:
         stem = "/" + "/".join(segments[:count])
         paths += [stem, stem + "/"]
     return paths
-
-
-class _RecentlyVerified:
-    """Verified cookies, at most `size`, in two generations: a flood of new ones never evicts those in use.
-
-    Only verified cookies get in, so forged ones cost a signature check and no memory.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._half = max(1, size // 2)
-        self._young: dict[bytes, Session] = {}
-        self._old: dict[bytes, Session] = {}
-
-    def get(self, value: bytes) -> Session | None:
-        session = self._young.get(value)
-        if session is None:
-            session = self._old.get(value)
-            if session is not None:
-                self.add(value, session)
-        return session
-
-    def add(self, value: bytes, session: Session) -> None:
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
-        self._young[value] = session

@@ -82,7 +82,9 @@ async def test_of_many_who_take_at_once_exactly_one_gets_the_value(store: Store)
     assert sorted(value is not None for value in taken) == [False] * 49 + [True]
 
 
-async def test_an_expired_record_is_gone_for_every_verb_before_it_is_pruned(store: Store, clock: Clock) -> None:
+async def test_an_expired_record_is_gone_for_every_verb_before_it_is_pruned(
+    store: Store, clock: Clock
+) -> None:
     await store.put("k", b"1", b"value", expires=LATER)
     await store.put("k", b"2", b"value", expires=LATER)
     clock.time = LATER
