@@ -62,7 +62,7 @@ class Outside:
                     if len(body) > LIMIT or time.monotonic() - started > TIMEOUT:
                         break
         except httpx.HTTPError as error:
-            raise OSError(f"{url}: {error or type(error).__name__}") from error
+            raise OSError(f"{url}: {str(error) or type(error).__name__}") from error
         return Answer(response.status_code, response.headers, body, time.monotonic() - started, self.now())
 
     def addresses(self, host: str) -> list[str]:

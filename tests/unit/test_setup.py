@@ -128,7 +128,14 @@ def test_the_lines_are_a_caddyfile(tmp_path: Path, systemd: bool) -> None:
     (tmp_path / "Caddyfile").write_text(
         setup.caddyfile(setup.init(tmp_path, SHARED._replace(systemd=systemd)))
     )
-    command = [program("caddy"), "adapt", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"]
+    command = [
+        str(program("caddy")),
+        "adapt",
+        "--adapter",
+        "caddyfile",
+        "--config",
+        str(tmp_path / "Caddyfile"),
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "wiki.sidecar.internal" in ran.stdout
