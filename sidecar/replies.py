@@ -1,22 +1,23 @@
 """What goes back: status, headers, and the public words for whatever went wrong.
 
-Owns: one table from error class to status and words; the security headers; how a reply is put together.
-Doesn't belong here: markup (pages.py, templates/), who gets which reply (check.py, login.py, …).
+Owns: one table from error class to status and words; how a reply is put together.
+Doesn't belong here: markup and its security headers (pages.py, templates/), who gets which reply (check.py,
+login.py, …).
 
 Public words say what happened and what to do next. What a stranger's server said is for the log.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sidecar import errors
 from sidecar.atproto import errors as atproto
 
 Header = tuple[bytes, bytes]
+# What a page offers: the same again, a new sign-in, a new sign-in or another account, the profile, nothing
+Action = Literal["try_again", "start_again", "other_account", "home", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +30,26 @@ class Reply:
 
 
 class Explanation(NamedTuple):
-    """What a person is told. `action`, what to offer: try_again, other_account or none."""
+    """What a person is told. `code` is stable, to be searched for."""
 
     status: int
     code: str
     title: str
     message: str
-    action: str
+    action: Action
 
 
 class _Words(NamedTuple):
     status: int
     title: str
     message: str
-    action: str = "try_again"
+    action: Action = "start_again"
 
 
 _WORDS: dict[type[BaseException], _Words] = {
     # what was typed
     atproto.InvalidIdentifier: _Words(
-        400,
-        "That isn't a handle",
-        "Type a handle like alice.bsky.social, a DID, or the address of your server.",
+        400, "That isn't a handle", "Type one like alice.bsky.social, or a DID, or your server's address."
     ),
     # who that is
     atproto.HandleNotFound: _Words(
@@ -70,22 +69,28 @@ _WORDS: dict[type[BaseException], _Words] = {
     atproto.UnsupportedDidMethod: _Words(
         400, "Unknown kind of DID", "Only did:plc and did:web can sign in here."
     ),
-    atproto.InvalidDidDocument: _Words(
-        502,
-        "Account can't be read",
-        "The account's public record doesn't name a server that we could ask.",
+    atproto.IdentityError: _Words(
+        502, "Account can't be read", "The account's public record doesn't name a server that we could ask."
     ),
-    atproto.IdentityError: _Words(502, "Account can't be read", "The account's public record is unusable."),
     # the servers
     atproto.RequestRefused: _Words(
         503,
         "Your server turned us away",
         "It, or a filter in front of it, refuses this site. That often passes: try again in a while.",
+        "try_again",
+    ),
+    atproto.HostNotFound: _Words(
+        503,
+        "Server not found",
+        "A server that this sign-in needs has no address right now. "
+        "If you typed it yourself, check the spelling; otherwise try again in a moment.",
+        "try_again",
     ),
     atproto.ServerUnreachable: _Words(
         503,
         "Server can't be reached",
         "A server that knows this account didn't answer. Your account is fine: try again in a moment.",
+        "try_again",
     ),
     atproto.ForbiddenAddress: _Words(
         400, "Not a public server", "The account's server has an address that this site doesn't connect to."
@@ -95,9 +100,7 @@ _WORDS: dict[type[BaseException], _Words] = {
     ),
     # the protocol
     atproto.InvalidServerMetadata: _Words(
-        502,
-        "Server can't be used",
-        "The account's server breaks the rules for signing in elsewhere. Its operator has to mend that.",
+        502, "Server can't be used", "The account's server breaks a rule that its operator has to mend."
     ),
     atproto.ClientRefused: _Words(
         502,
@@ -108,8 +111,7 @@ _WORDS: dict[type[BaseException], _Words] = {
     atproto.AuthorizationRefused: _Words(
         502,
         "Your server said no",
-        "The account's server refused to go on. Start again; if it happens again, "
-        "its operator can find out why.",
+        "The account's server refused to go on. Start again; if that fails too, its operator can say why.",
     ),
     atproto.AccessDenied: _Words(
         403,
@@ -153,6 +155,7 @@ _WORDS: dict[type[BaseException], _Words] = {
         "Cookies are off",
         "Your browser didn't keep this site's cookie, and without it you can't be signed in. "
         "Allow cookies for this site, then try again.",
+        "try_again",
     ),
     errors.DuplicateCookies: _Words(
         400,
@@ -170,45 +173,44 @@ _WORDS: dict[type[BaseException], _Words] = {
         429,
         "Too many tries",
         "There were many sign-ins from your network just now. Wait a little, and try again.",
+        "try_again",
     ),
     errors.CrossSiteRequest: _Words(
-        403,
-        "Sent from another site",
-        "This form has to be sent from its own page. Open it and send it again.",
+        403, "Sent from another site", "This form works from its own page only. Open it and send it again."
     ),
     errors.RequestTooLarge: _Words(
-        413, "Too large", "What your browser sent is larger than anything we need.", "none"
+        413,
+        "Too large",
+        "Your browser sent more than we need. Clearing this site's cookies may help.",
+        "none",
     ),
     errors.BadRequest: _Words(
-        400, "Can't be read", "What your browser sent can't be read. Go back and try again."
+        400, "Can't be read", "What your browser sent can't be read. Start again from the sign-in page."
     ),
     errors.StoreUnavailable: _Words(
-        503,
-        "Try again soon",
-        "The sign-in service has a fault of its own and can't sign anyone in right now.",
+        503, "Try again soon", "This service has a fault and can't sign anyone in right now.", "try_again"
     ),
     errors.StoreFull: _Words(
-        503, "Too busy", "Too many people are signing in right now. Try again in a few minutes."
+        503, "Too busy", "Too many people are signing in. Try again in a few minutes.", "try_again"
     ),
 }
-_STATUS_WORDS = {
-    404: _Words(404, "Page not found", "There is nothing at this address.", "none"),
-    405: _Words(405, "Not possible here", "This address can't be used that way.", "none"),
-    421: _Words(421, "Wrong address", "Forms work only at this service's own public address.", "none"),
+_STATUSES = {
+    404: ("not_found", _Words(404, "Page not found", "There is nothing at this address.", "home")),
+    405: ("method_not_allowed", _Words(405, "Not possible here", "This address takes no such form.", "home")),
+    421: (
+        "misdirected",
+        _Words(421, "Wrong address", "Forms work only at this service's own public address. Start there."),
+    ),
 }
-_STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 421: "misdirected"}
-_FAULT = _Words(
-    500, "Our fault", "Something went wrong here. It has been written down; try again in a moment."
-)
+_FAULT = _Words(500, "Our fault", "Something went wrong here. Try again in a moment.", "try_again")
 
 
 def explain(error: BaseException) -> Explanation:
     """The public side of an error: the words of its class or of the nearest one above it."""
-    status = getattr(
-        error, "status_code", None
-    )  # starlette's HTTPException, which the check's floor doesn't import
-    if status in _STATUS_WORDS:
-        return _explanation(_STATUS_CODES[status], _STATUS_WORDS[status])
+    # starlette's HTTPException, by its attribute: the check's floor doesn't import starlette
+    by_status = _STATUSES.get(getattr(error, "status_code", 0))
+    if by_status is not None:
+        return _explanation(*by_status)
     for each in type(error).__mro__:
         if each in _WORDS:
             return _explanation(str(getattr(error, "code", "error")), _WORDS[each])
@@ -221,51 +223,30 @@ def _explanation(code: str, words: _Words) -> Explanation:
 
 # putting replies together
 
+_PLAIN: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
 
 def html(status: int, body: bytes, headers: Iterable[Header] = ()) -> Reply:
-    """A page, with the security headers that suit it (`page_headers`)."""
-    return Reply(status, [(b"content-type", b"text/html; charset=utf-8"), _length(body), *headers], body)
+    """A page. `headers`: the security headers that suit it, and its own."""
+    return _reply(status, b"text/html; charset=utf-8", body, headers)
 
 
 def text(status: int, words: str, headers: Iterable[Header] = ()) -> Reply:
     """A line for those who are no visitors: a misdirected proxy, a monitor."""
-    body = words.encode() + b"\n"
-    return Reply(
-        status, [(b"content-type", b"text/plain; charset=utf-8"), *_PLAIN, _length(body), *headers], body
-    )
+    return _reply(status, b"text/plain; charset=utf-8", words.encode() + b"\n", headers)
 
 
 def json_reply(status: int, document: Mapping[str, object], headers: Iterable[Header] = ()) -> Reply:
     """A JSON object."""
-    body = json.dumps(document).encode()
-    return Reply(status, [(b"content-type", b"application/json"), *_PLAIN, _length(body), *headers], body)
+    return _reply(status, b"application/json", json.dumps(document).encode(), headers)
 
 
 def redirect(status: int, location: str, headers: Iterable[Header] = ()) -> Reply:
     """A redirect that nothing may remember."""
-    return Reply(status, [(b"location", location.encode("ascii")), *_PLAIN, _length(b""), *headers], b"")
+    to = (b"location", location.encode("ascii"))
+    return Reply(status, [to, *_PLAIN, (b"content-length", b"0"), *headers], b"")
 
 
-def page_headers(style: str, *, forms: str) -> tuple[Header, ...]:
-    """Security headers of a page whose one style element is `style`. `forms`: where its forms may lead
-    (CSP).
-    """
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action {forms}; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    )
-    return (
-        (b"content-security-policy", policy.encode()),
-        (b"referrer-policy", b"same-origin"),  # no-referrer would make our own POST say `Origin: null`
-        (b"x-frame-options", b"DENY"),
-        (b"cross-origin-opener-policy", b"same-origin"),
-        *_PLAIN,
-    )
-
-
-_PLAIN: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-
-
-def _length(body: bytes) -> Header:
-    return (b"content-length", str(len(body)).encode())
+def _reply(status: int, kind: bytes, body: bytes, headers: Iterable[Header]) -> Reply:
+    length = str(len(body)).encode()
+    return Reply(status, [(b"content-type", kind), *_PLAIN, (b"content-length", length), *headers], body)

@@ -6,8 +6,13 @@ template's.
 
 import unicodedata
 
+_JOINERS = "\u200c\u200d"  # hold emoji together, and letters in Persian and Indic scripts apart
+
 
 def visible(text: str, most: int = 300) -> str:
-    """The text without characters of the Unicode categories C, cut to `most` characters."""
-    kept = "".join(c for c in text[: 8 * most] if unicodedata.category(c)[0] != "C").strip()
+    """The text without characters of the Unicode categories C but joiners inside it, cut to `most`
+    characters.
+    """
+    kept = "".join(c for c in text[: 8 * most] if unicodedata.category(c)[0] != "C" or c in _JOINERS)
+    kept = kept.strip(_JOINERS + " ").strip()
     return kept if len(kept) <= most else kept[: most - 1] + "…"
