@@ -14,7 +14,7 @@ from bench.request import Request
 from bench.wire import Address, Expected, read_reply
 
 CONNECTIONS = 64
-_TRIAL = 1000  # requests to learn how many fit into a turn
+_TRIAL = 500  # requests to learn how many fit into a turn
 _MOST = 200_000
 
 

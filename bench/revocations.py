@@ -27,6 +27,7 @@ def write(path: Path, count: int) -> str:
     dice = random.Random(count)  # noqa: S311 # no secret: the same rows in every run
     last = f"{dice.getrandbits(128):032x}"
     with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA synchronous = OFF")
         db.executemany("INSERT INTO revocations VALUES (?, ?, ?)", _rows(count - 1, dice, now))
         db.execute("INSERT INTO revocations VALUES (?, ?, ?)", (count, last, now + _LIFETIME))
         db.execute("UPDATE feed SET seq = ?", (count,))
@@ -36,9 +37,11 @@ def write(path: Path, count: int) -> str:
 
 
 def _rows(count: int, dice: random.Random, now: float) -> Iterator[tuple[int, str, float]]:
-    for seq in range(1, count + 1):
+    """In the order of their ids, which is the fastest for SQLite's index."""
+    ids = sorted(dice.getrandbits(128) for _ in range(count))
+    for seq, number in enumerate(ids, 1):
         ends = dice.uniform(*_SOON) if dice.random() < _EXPIRING else dice.uniform(_DAY, _LIFETIME)
-        yield seq, f"{dice.getrandbits(128):032x}", now + ends
+        yield seq, f"{number:032x}", now + ends
 
 
 async def _create(path: Path) -> None:

@@ -39,7 +39,7 @@ FORBIDDEN = Expected(403, body=BOB.encode())
 _SECRET = "the benchmark's cookie secret, which opens nothing"  # noqa: S105 # as it says
 _OTHER_SECRET = "somebody else's cookie secret, which opens nothing"  # noqa: S105 # as it says
 
-Sections = Mapping[str, Mapping[str, object]]
+Sections = Mapping[str, Mapping[str, object] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Subject:
         return cookies(self.settings, [did])[0]
 
     def revoked_cookie(self) -> str:
-        """A cookie of Alice's whose session another process has revoked in the store; back when we know of it."""
+        """Alice's, whose session another process has revoked in the store; back when the sidecar knows."""
         sessions, now = Sessions(self.settings), time.time()
         session = sessions.start(ALICE, HANDLE, now)
         asyncio.run(_revoke(self.settings, session))
@@ -79,7 +79,7 @@ class Subject:
 
 
 def configure(folder: Path, *, transport: Transport = "tcp", changes: Sections | None = None) -> Settings:
-    """Write a configuration into a new folder. `changes`: whole sections, or single keys of ours."""
+    """Write a configuration into a new folder. `changes`: new sections, keys of ours, or None to drop one."""
     folder.mkdir(parents=True)
     (folder / "keys.json").write_text(client_keys.key_set([client_keys.new_key()]))
     (folder / "keys.json").chmod(0o600)
@@ -92,7 +92,10 @@ def configure(folder: Path, *, transport: Transport = "tcp", changes: Sections |
         "apps.everyone": {"hosts": [EVERYONE], "allow": ["*"]},
     }
     for name, keys in (changes or {}).items():
-        sections.setdefault(name, {}).update(keys)
+        if keys is None:
+            del sections[name]
+        else:
+            sections.setdefault(name, {}).update(keys)
     path = folder / "sidecar.toml"
     path.write_text(f"public_url = {json.dumps(PUBLIC_URL)}\n" + "".join(map(_section, sections.items())))
     return config.load(path, {})

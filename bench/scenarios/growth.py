@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import revocations, subject
 from bench.cpu import resident_megabytes
-from bench.figures import Estimate, amount, estimate, ratio
+from bench.figures import amount, estimate, ratio
 from bench.measure import Target, Walked
 from bench.plan import Bench
 from bench.programs import Programs
@@ -18,6 +18,7 @@ from bench.wire import Expected
 
 _LIMIT = 1.10
 _MEMORY_LIMIT = 150.0  # MB
+_BASE = "base"
 _KINDS = {
     "dids": "DIDs in an app's rule",
     "apps": "apps",
@@ -28,7 +29,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One sidecar with so many of one kind. `targets[0]` is what is measured of it."""
+    """One sidecar with so many of one kind; of the kind _BASE, the one that the others start from."""
 
     kind: str
     count: int
@@ -36,9 +37,13 @@ class Step:
     target: Target
 
 
+_FIRST = {"dids": "one", "apps": "one", "revocations": "none"}
+
+
 def measure(bench: Bench) -> Section:
     with Programs() as programs:
-        steps = [*_rules(bench, programs), *_revoked(bench, programs), *_sessions(bench, programs)]
+        base = _step(bench, programs, _BASE, 1, {})
+        steps = [base, *_rules(bench, programs), *_revoked(bench, programs), *_sessions(bench, programs)]
         taken = bench.take_turns([step.target for step in steps])
         memory = {step.target.name: resident_megabytes(step.sidecar.program.pid) for step in steps}
     return Section(
@@ -81,10 +86,10 @@ def _revoked(bench: Bench, programs: Programs) -> list[Step]:
 
 
 def _step(bench: Bench, programs: Programs, kind: str, count: int, changes: Sections) -> Step:
-    name = f"{count:,} {_KINDS[kind]}"
+    name = f"{count:,} {_KINDS[kind]}" if kind != _BASE else "one DID, one app, no revocation"
     folder = bench.folder / f"{kind}-{count}"
-    settings = subject.configure(folder, changes=changes)
-    if kind == "revocations" and count:
+    settings = subject.configure(folder, changes={"apps.everyone": None, **changes})
+    if kind == "revocations":
         revocations.write(settings.store.path, count)
     sidecar = subject.start(settings, folder, programs, name=name)
     return Step(kind, count, sidecar, sidecar.warm(bench.plan.seconds))
@@ -120,14 +125,19 @@ def _walk(bench: Bench, sidecar: Subject, file: Path, cookie: str, count: int) -
     return walk
 
 
+def _of(kind: str, steps: Sequence[Step]) -> list[Step]:
+    """The steps of one kind, from the first. Sessions are walked, so they have a first one of their own."""
+    kinds = (kind,) if kind == "sessions" else (_BASE, kind)
+    return [step for step in steps if step.kind in kinds]
+
+
 def _table(kind: str, steps: Sequence[Step], taken: Samples, memory: Mapping[str, float]) -> Table:
     rows: list[list[Cell]] = []
-    ours = [step for step in steps if step.kind == kind]
+    ours = _of(kind, steps)
     for step in ours:
         name = step.target.name
-        against = _against(taken, step, ours[0]) if step is not ours[0] else None
-        cost = estimate(_cpu(taken, step))
-        rows.append([name, cost, against, memory[name], step.sidecar.ready_seconds])
+        against = ratio(_cpu(taken, step), _cpu(taken, ours[0]))
+        rows.append([name, estimate(_cpu(taken, step)), against, memory[name], step.sidecar.ready_seconds])
     columns = (_KINDS[kind], "CPU µs", "against the first", "memory MB", "ready s")
     return Table(_KINDS[kind][0].upper() + _KINDS[kind][1:], columns, rows)
 
@@ -135,31 +145,25 @@ def _table(kind: str, steps: Sequence[Step], taken: Samples, memory: Mapping[str
 def _bars(steps: Sequence[Step], taken: Samples, memory: Mapping[str, float]) -> list[Bar]:
     bars = []
     for kind in ("dids", "apps", "revocations"):
-        ours = [step for step in steps if step.kind == kind]
-        first, last = ours[0], ours[-1]
-        figure = f"{last.target.name}, CPU per check, against {first.count}"
-        bars.append(Bar(figure, _against(taken, last, first), _LIMIT))
-    last = next(step for step in reversed(steps) if step.kind == "revocations")
-    found = amount(memory[last.target.name])
-    bars.append(Bar(f"{last.target.name}, memory of the worker", found, _MEMORY_LIMIT, unit="MB"))
+        first, *_, last = _of(kind, steps)
+        found = ratio(_cpu(taken, last), _cpu(taken, first))
+        bars.append(Bar(f"{last.target.name}, CPU per check, against {_FIRST[kind]}", found, _LIMIT))
+    worker = _of("revocations", steps)[-1].target.name
+    bars.append(Bar(f"{worker}, memory of the worker", amount(memory[worker]), _MEMORY_LIMIT, unit="MB"))
     return bars
 
 
 def _charts(steps: Sequence[Step], taken: Samples, memory: Mapping[str, float]) -> list[Lines]:
     costs: dict[str, list[tuple[float, float]]] = {}
     sizes: dict[str, list[tuple[float, float]]] = {}
-    for step in steps:
-        name, x = _KINDS[step.kind], float(max(1, step.count))
-        costs.setdefault(name, []).append((x, estimate(_cpu(taken, step)).median))
-        sizes.setdefault(name, []).append((x, memory[step.target.name]))
+    for kind, name in _KINDS.items():
+        for step in _of(kind, steps):
+            costs.setdefault(name, []).append((step.count, estimate(_cpu(taken, step)).median))
+            sizes.setdefault(name, []).append((step.count, memory[step.target.name]))
     return [
         Lines("Cost of a check as things grow", "how many", "CPU µs", costs),
         Lines("Memory as things grow", "how many", "MB", sizes),
     ]
-
-
-def _against(taken: Samples, step: Step, first: Step) -> Estimate:
-    return ratio(_cpu(taken, step), _cpu(taken, first))
 
 
 def _cpu(taken: Samples, step: Step) -> list[float]:

@@ -15,8 +15,9 @@ from bench.subject import ALLOWED, EVERYONE, FORBIDDEN, HOST, SENT_TO_SIGN_IN, S
 from bench.wire import Expected
 
 ASGI, ASGI_WALK, NGINX = "asgi", "asgi, another cookie each", "nginx"
-WARM, COLD, NONE, FORBID, FORGED, REVOKED = (
+WARM, BESIDE, COLD, NONE, FORBID, FORGED, REVOKED = (
     "sidecar, allowed (warm)",
+    "sidecar, allowed (warm, but the cookies beside it change each time)",
     "sidecar, allowed (cold)",
     "sidecar, no session",
     "sidecar, forbidden",
@@ -85,7 +86,7 @@ def _beside(
             one = folder / f"one-cookie-{transport}"
             one.write_text(cookie)
             checks = [(cookie, peer.expect)]
-            count = _a_turn(bench)
+            count = bench.plan.walk_requests
             found.append(Walked(ASGI_WALK, pids, running.address, request, cookie, one, checks, count))
     return found
 
@@ -98,6 +99,7 @@ def _sidecar(bench: Bench, sidecar: Subject, folder: Path) -> list[Repeated | Wa
 
     return [
         repeated(WARM, sidecar.cookie(), ALLOWED),
+        _beside_others(bench, sidecar, folder),
         _walked(bench, sidecar, folder, COLD),
         repeated(NONE, "", SENT_TO_SIGN_IN),
         repeated(FORBID, sidecar.cookie(subject.BOB), FORBIDDEN),
@@ -106,10 +108,19 @@ def _sidecar(bench: Bench, sidecar: Subject, folder: Path) -> list[Repeated | Wa
     ]
 
 
+def _beside_others(bench: Bench, sidecar: Subject, folder: Path) -> Walked:
+    """One session, and always another cookie after it, as scripts on a page leave them."""
+    cookie, count = sidecar.cookie(), bench.plan.walk_requests
+    file = folder / f"beside-{sidecar.address.port}"
+    file.write_text("\n".join(f"{cookie}; seen={n:07}" for n in range(count * bench.plan.rounds)))
+    request, checks = check(HOST, cookie), [(cookie, ALLOWED)]
+    return Walked(BESIDE, sidecar.pids, sidecar.address, request, cookie, file, checks, count)
+
+
 def _walked(bench: Bench, sidecar: Subject, folder: Path, name: str) -> Walked:
     """Another cookie each time: valid ones of as many accounts, or forged ones."""
     forged = name == FORGED
-    count = _a_turn(bench)
+    count = bench.plan.walk_requests if forged else bench.plan.cold_cookies // bench.plan.rounds
     wanted = count * bench.plan.rounds
     host = HOST if forged else EVERYONE
     dids = [subject.numbered_did(n) for n in range(wanted + _CHECKS)]
@@ -122,10 +133,6 @@ def _walked(bench: Bench, sidecar: Subject, folder: Path, name: str) -> Walked:
 
 
 _CHECKS = 1000  # cookies kept apart for the verifying, so that it warms none of those measured
-
-
-def _a_turn(bench: Bench) -> int:
-    return bench.plan.cold_cookies // bench.plan.rounds
 
 
 def _named(taken: Samples, transport: str) -> Samples:
