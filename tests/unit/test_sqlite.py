@@ -1,0 +1,177 @@
+"""What is SQLite's own: several processes, locks, damage, files."""
+
+import asyncio
+import multiprocessing
+import sqlite3
+import stat
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.errors import StoreUnavailable
+from sidecar.feed import Feed
+from sidecar.store.sqlite import SqliteStore
+
+LATER = time.time() + 3600
+PROCESSES = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(path, patience=0.5)
+    await made.open()
+    yield made
+    await made.close()
+
+
+def in_processes(work: Any, arguments: list[Any]) -> list[Any]:
+    with PROCESSES.Pool(len(arguments)) as pool:
+        return pool.map(work, arguments)
+
+
+def _take(path: str) -> int:
+    async def take() -> int:
+        store = SqliteStore(Path(path))
+        taken = [await store.take("k", b"%d" % number) for number in range(50)]
+        await store.close()
+        return sum(value is not None for value in taken)
+
+    return asyncio.run(take())
+
+
+async def test_of_several_processes_each_record_goes_to_one(store: SqliteStore, path: Path) -> None:
+    for number in range(50):
+        await store.put("k", b"%d" % number, b"value", expires=LATER)
+    taken = await asyncio.to_thread(in_processes, _take, [str(path)] * 3)
+    assert sum(taken) == 50
+
+
+def _revoke(argument: tuple[str, int]) -> None:
+    path, process = argument
+
+    async def revoke() -> None:
+        store = SqliteStore(Path(path))
+        for number in range(100):
+            await store.revoke(f"{process:016x}{number:016x}", expires=LATER)
+        await store.close()
+
+    asyncio.run(revoke())
+
+
+async def test_a_follower_misses_no_entry_that_other_processes_write_at_once(
+    store: SqliteStore, path: Path
+) -> None:
+    writing = asyncio.create_task(
+        asyncio.to_thread(in_processes, _revoke, [(str(path), n) for n in range(3)])
+    )
+    seen: list[int] = []
+    while not writing.done() or await store.feed(seen[-1] if seen else 0):
+        seen += [entry.seq for entry in await store.feed(seen[-1] if seen else 0, limit=7)]
+        await asyncio.sleep(0)
+    await writing
+    assert len(seen) == len(set(seen)) == 300
+
+
+def _open(path: str) -> None:
+    async def opened() -> None:
+        store = SqliteStore(Path(path))
+        await store.open()
+        await store.close()
+
+    asyncio.run(opened())
+
+
+def test_several_processes_may_make_the_database_at_once(path: Path) -> None:
+    in_processes(_open, [str(path)] * 3)
+
+
+async def test_a_write_lock_held_elsewhere_stops_writes_and_leaves_reads_and_the_loop_alone(
+    store: SqliteStore, path: Path
+) -> None:
+    await store.revoke("aa" * 16, expires=LATER)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(store.revoke("bb" * 16, expires=LATER))
+    feed = Feed(store, max_stale=10)
+    await feed.catch_up()
+    assert feed.usable(time.time())
+    assert feed.revoked("aa" * 16)
+    assert await store.is_revoked("aa" * 16)
+    assert not writing.done()
+    with pytest.raises(StoreUnavailable):
+        await writing
+    other.execute("ROLLBACK")
+    other.close()
+    await asyncio.sleep(0)
+    await store.put("k", b"1", b"value", expires=LATER)
+
+
+async def test_a_file_that_is_no_database_is_unavailable_and_never_an_answer(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 100)
+    store = SqliteStore(path)
+    with pytest.raises(StoreUnavailable):
+        await store.open()
+    for call in (store.is_revoked("aa" * 16), store.take("k", b"1"), store.feed(0), store.ping()):
+        with pytest.raises(StoreUnavailable):
+            await call
+    await store.close()
+
+
+async def test_a_folder_that_is_missing_is_unavailable_until_it_is_there(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "missing" / "store.db")
+    with pytest.raises(StoreUnavailable):
+        await store.open()
+    (tmp_path / "missing").mkdir()
+    await store.open()
+    await store.ping()
+    await store.close()
+
+
+async def test_a_database_of_a_newer_sidecar_is_left_alone(store: SqliteStore, path: Path) -> None:
+    await store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    newer = SqliteStore(path)
+    with pytest.raises(StoreUnavailable, match="99"):
+        await newer.open()
+    await newer.close()
+
+
+async def test_only_the_owner_can_read_the_files(store: SqliteStore, path: Path) -> None:
+    await store.put("k", b"1", b"value", expires=LATER)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes.keys() >= {"store.db", "store.db-wal"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_what_was_written_is_there_after_a_restart(store: SqliteStore, path: Path) -> None:
+    await store.put("k", b"1", b"value", expires=LATER)
+    revoked = await store.revoke("aa" * 16, expires=LATER)
+    await store.close()
+    again = SqliteStore(path)
+    await again.open()
+    assert await again.get("k", b"1") == b"value"
+    assert await again.feed(0) == [revoked]
+    await again.close()
+
+
+async def test_pruning_many_goes_in_steps(path: Path) -> None:
+    now = 1000.0
+    store = SqliteStore(path, now=lambda: now)
+    await store.open()
+    for number in range(1200):
+        await store._write(
+            lambda db, number=number: db.execute(  # type: ignore[misc] # mypy can't type the default
+                "INSERT INTO records VALUES ('k', ?, x'00', 500)", (b"%d" % number,)
+            )
+        )
+    assert await store.prune() == 1200
+    await store.close()
