@@ -48,12 +48,12 @@ class Attempts:
         if count >= self._limit:
             return start + self._window - now
         if count == 0:
-            self._make_room(key, now)
+            self._make_room(now)
         self._counts[key] = (start, count + 1)
         return 0.0
 
-    def _make_room(self, key: str, now: float) -> None:
-        self._counts.pop(key, None)  # a new window goes to the end of the line
+    def _make_room(self, now: float) -> None:
+        """Forget what has expired, and the oldest where the table is full."""
         while self._counts:
             oldest = next(iter(self._counts))
             if len(self._counts) < self._capacity and self._current(self._counts[oldest][0], now):
