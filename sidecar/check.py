@@ -103,6 +103,7 @@ class Check:
 
     def _allowed_before(self, target: Target, now: float) -> Reply | None:
         """The answer to the same cookies at the same host, while nothing has changed that it rests on."""
+        if target.websocket_origin or len(target.cookies) != 1:
             return None
         allowed = self._allowed.get((target.cookies[0], target.host))
         if (
