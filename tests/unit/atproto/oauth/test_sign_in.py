@@ -234,8 +234,10 @@ async def test_tokens_are_revoked_when_the_wait_for_the_rest_is_cancelled(world:
     callback = world.network.approve(url, account=world.alice)
     arrived = world.network.hang(f"{world.network.plc_url}/{world.alice.did}")
     finishing = asyncio.create_task(world.finish(pending, callback))
-    await arrived.wait()
+    waiting = asyncio.create_task(arrived.wait())
+    await asyncio.wait({finishing, waiting}, return_when=asyncio.FIRST_COMPLETED)
     assert world.issuer.tokens
+    assert arrived.is_set()
     finishing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await finishing
