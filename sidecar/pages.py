@@ -20,6 +20,7 @@ from jinja2 import (
     StrictUndefined,
     TemplateError,
     meta,
+    nodes,
 )
 from markupsafe import Markup
 
@@ -86,7 +87,7 @@ class Pages:
 
     def prepared(self, name: str, *slots: str) -> "Prepared":
         """A page for the check to send, on the app's origin: no forms, its slots filled in per request."""
-        mark = secrets.token_hex(16)
+        mark = f"{secrets.randbits(128):039}"  # nothing else on the page looks like it
         rendered = self._render(name, {slot: f"{mark}{slot}{mark}" for slot in slots}).decode()
         parts = rendered.split(mark)
         if not set(parts[1::2]) <= set(slots):
@@ -139,13 +140,24 @@ def _faults(environment: Environment) -> Iterator[str]:
     for name, given in VARIABLES.items():
         try:
             source, _, _ = environment.loader.get_source(environment, f"{name}.html")  # type: ignore[union-attr] # it has one
-            unknown = meta.find_undeclared_variables(environment.parse(source)) - known - given
+            tree = environment.parse(source)
             environment.get_template(f"{name}.html")
         except (TemplateError, UnicodeDecodeError) as error:
-            yield f"pages.templates: {name}.html: {error}; mend it, or delete it to get ours back"
+            yield f"pages.templates: {name}.html {error}; mend it, or delete it to get ours back"
             continue
-        for variable in sorted(unknown):
+        unknown = meta.find_undeclared_variables(tree) - _declared(tree)
+        for variable in sorted(unknown - known - given):
             yield f"pages.templates: {name}.html is given no {variable}; docs/pages.md lists what it gets"
+
+
+def _declared(tree: nodes.Template) -> set[str]:
+    """What a template names itself outside its blocks: jinja doesn't count that inside them."""
+    names = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+    names |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    names |= {each.target for each in tree.find_all(nodes.Import)}
+    for each in tree.find_all(nodes.FromImport):
+        names |= {name if isinstance(name, str) else name[1] for name in each.names}
+    return names
 
 
 def _refuse(faults: list[str]) -> None:
