@@ -12,8 +12,9 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sidecar.atproto.errors import AtprotoError, InvalidCallback
+from sidecar.atproto.errors import AtprotoError, AuthorizationRefused, InvalidCallback
 from sidecar.atproto.oauth import OAuthClient, SignedIn
+from sidecar.atproto.syntax import ServerUrl
 from sidecar.destinations import Destinations
 from sidecar.errors import DuplicateCookies, OtherBrowser, SidecarError, SignInExpired
 from sidecar.feed import Feed
@@ -29,6 +30,8 @@ from sidecar.visitors import Visitors
 log = logging.getLogger("sidecar")
 
 _MAX_PARAMS = 16
+# What prompt=select_account is answered where the browser has no account there (OpenID Connect Core 3.1.2.6).
+_NOBODY_TO_CHOOSE = "account_selection_required"
 
 
 class Callback:
@@ -70,7 +73,12 @@ class Callback:
             attempt = await self._take(request, state)
             if attempt is None:
                 return await self._redelivered(request)
-            signed_in = await self._client.finish(attempt.sign_in, params)
+            try:
+                signed_in = await self._client.finish(attempt.sign_in, params)
+            except AuthorizationRefused as error:
+                if error.error != _NOBODY_TO_CHOOSE or attempt.asked_again:
+                    raise
+                return await self._ask_again(attempt)
             return await self._welcome(request, attempt, signed_in)
         except (AtprotoError, SidecarError) as error:
             return self._failed(error, attempt)
@@ -83,6 +91,15 @@ class Callback:
                 return None
             raise OtherBrowser("the callback came without the cookie that binds the sign-in to its browser")
         return await self._pending.take(state, binding)
+
+    async def _ask_again(self, attempt: Attempt) -> Response:
+        """The server remembers no account to choose from, so it is asked, once, to have one sign in."""
+        wanted = attempt.sign_in.did or ServerUrl(attempt.sign_in.issuer)
+        sign_in, authorization_url = await self._client.start(wanted, prompt="login")
+        binding = await self._pending.keep(Attempt(sign_in, attempt.return_to, asked_again=True))
+        former = self._pending.cookie_name(attempt.sign_in.state)
+        cookies = [self._pending.cookie(sign_in.state, binding), self._pending.deletion(former)]
+        return see_other(authorization_url, cookies=cookies)
 
     async def _redelivered(self, request: Request) -> Response:
         """A callback again (back button, reopened tab): on, where a session is alive; else start again."""

@@ -26,10 +26,14 @@ _KIND = "pending"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A sign-in under way: the protocol's record, and the page to come back to ("" for the profile)."""
+    """A sign-in under way: the protocol's record, and the page to come back to ("" for the profile).
+
+    `asked_again`: it stands in for one that the server wouldn't begin.
+    """
 
     sign_in: PendingSignIn
     return_to: str
+    asked_again: bool = False
 
 
 class PendingSignIns:
@@ -53,6 +57,7 @@ class PendingSignIns:
         record = {
             "sign_in": attempt.sign_in.to_json(),
             "return_to": attempt.return_to,
+            "asked_again": attempt.asked_again,
             "binding": _digest(binding),
         }
         key = _key(attempt.sign_in.state)
@@ -72,7 +77,7 @@ class PendingSignIns:
         record = json.loads(plain)
         if not hmac.compare_digest(record["binding"], _digest(binding)):
             return None
-        return Attempt(PendingSignIn.from_json(record["sign_in"]), record["return_to"])
+        return Attempt(PendingSignIn.from_json(record["sign_in"]), record["return_to"], record["asked_again"])
 
     def cookie_name(self, state: str) -> str:
         """The name of the cookie that binds this attempt: one for each, so that tabs don't collide."""

@@ -67,6 +67,39 @@ async def test_the_first_sign_in_after_a_sign_out_asks_which_account_and_the_nex
     assert "prompt" not in world.network.request_of(departed.headers["location"])
 
 
+@pytest.mark.parametrize("typed", ["alice.pds.net", "https://pds.net"])
+async def test_a_server_that_knows_no_account_to_choose_from_is_asked_once_to_sign_one_in(
+    world: World, typed: str
+) -> None:
+    browser = world.browser()
+    departed = await world.depart(browser, typed, PAGE, switch="1")
+    nobody = world.network.deny(departed.headers["location"], "account_selection_required")
+    again = await browser.open(nobody)
+    assert again.status_code == 303
+    assert world.network.request_of(again.headers["location"])["prompt"] == "login"
+    assert sum("sidecar_attempt_" in name for name in browser.jar) == 1
+    back = await browser.open(world.network.approve(again.headers["location"], account=world.alice))
+    assert back.headers["location"] == PAGE
+
+
+async def test_a_server_that_goes_on_asking_for_a_choice_ends_on_a_page(world: World) -> None:
+    browser = world.browser()
+    departed = await world.depart(browser, "alice.pds.net", switch="1")
+    again = await browser.open(world.network.deny(departed.headers["location"], "account_selection_required"))
+    last = await browser.open(world.network.deny(again.headers["location"], "account_selection_required"))
+    assert (last.status_code, code_of(last)) == (502, "authorization_refused")
+
+
+async def test_an_account_other_than_the_one_asked_for_is_refused_after_a_second_question_too(
+    world: World,
+) -> None:
+    browser = world.browser()
+    departed = await world.depart(browser, "alice.pds.net", switch="1")
+    again = await browser.open(world.network.deny(departed.headers["location"], "account_selection_required"))
+    back = await browser.open(world.network.approve(again.headers["location"], account=world.bob))
+    assert (back.status_code, code_of(back)) == (403, "wrong_account")
+
+
 async def test_creating_an_account_starts_at_the_server_with_prompt_create(world: World) -> None:
     departed = await world.depart(world.browser(), "https://pds.net", prompt="create")
     assert world.network.request_of(departed.headers["location"])["prompt"] == "create"
