@@ -2,16 +2,21 @@
 
 import json
 
-from playwright.async_api import Page, StorageState
+from playwright.async_api import Locator, Page, StorageState
 
 from tests.lab.browser import authorize, give_password, welcome
 from tests.lab.network import Account
 
 
+def identifier_field(page: Page) -> Locator:
+    """The one field of the sign-in page; the providers' buttons have hidden ones of the same name."""
+    return page.locator("input[name=identifier]:visible")
+
+
 async def start(page: Page, identifier: str) -> None:
     """On the sign-in page: type who you are, and go."""
-    await page.locator("input[name=identifier]").fill(identifier)
-    await page.locator("form:has(input[name=identifier]) button[type=submit]").first.click()
+    await identifier_field(page).fill(identifier)
+    await page.locator("form:has(input[name=identifier]:visible) button").first.click()
 
 
 async def at_the_pds(page: Page, account: Account, *, named: bool = True, remember: bool = False) -> None:

@@ -138,9 +138,10 @@ async def test_a_rule_that_names_others_refuses_with_a_page_that_says_who_you_ar
     await page.wait_for_url(f"{TEAM}/")
     await expect(page.get_by_text(BOB.handle).first).to_be_visible()
     await expect(page.locator(f"a[href^='{AUTH}/auth/login']")).to_be_visible()
-    answer = await page.evaluate("fetch('/data').then(async answer => [answer.status, await answer.json()])")
-    assert answer[0] == HTTPStatus.FORBIDDEN
-    assert "error" in answer[1]
+    cookies = cookie_header(await page.context.storage_state())
+    refused = await ask(lab, "GET /data", f"Cookie: {cookies}", host="team.sidecar.internal")
+    assert refused.status == HTTPStatus.FORBIDDEN
+    assert json.loads(refused.body)["did"] == lab.did(BOB)
 
 
 async def test_the_sidecars_pages_on_an_apps_host_lead_to_the_public_one(lab: World) -> None:

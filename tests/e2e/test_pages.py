@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, StorageState, expect
 
 from tests.e2e.conftest import Profile
-from tests.e2e.journeys import start
+from tests.e2e.journeys import identifier_field, start
 from tests.lab.world import APP, AUTH, TEAM
 
 PHONE, DESK = {"width": 375, "height": 667}, {"width": 1280, "height": 800}
@@ -53,7 +53,7 @@ async def test_pages_fit_in_light_and_dark_on_a_phone_and_a_desk(
 
 async def test_the_form_can_be_used_by_keyboard_and_by_its_labels(page: Page) -> None:
     await page.goto(APP)
-    field = page.locator("input[name=identifier]")
+    field = identifier_field(page)
     await expect(field).to_be_focused()
     assert await page.locator("html").get_attribute("lang") == "en"
     assert await field.evaluate("field => field.labels.length") == 1

@@ -55,6 +55,10 @@ plc_url = "{plc}"
 nameservers = ["{dns}"]
 development_servers = true
 
+[limits]
+attempts_per_address = 10000
+attempts_per_identifier = 10000
+
 [pages]
 providers = [{{ name = "the big PDS", url = "https://pds.test" }}]
 signup = "https://pds.test"
