@@ -32,7 +32,7 @@ class Plan:
     probe_seconds: float  # one look at latency
     hanging: int  # sign-ins at once
     checks: int  # that memory must not grow with
-    starts: int
+    more_starts: int
     sign_ins: int  # a round
     limit: float  # seconds for all sections together
 
@@ -51,14 +51,14 @@ FULL = Plan(
     probe_seconds=1.5,
     hanging=200,
     checks=1_000_000,
-    starts=3,
+    more_starts=2,
     sign_ins=20,
     limit=570.0,
 )
 
 QUICK = Plan(
     name="quick",
-    rounds=3,
+    rounds=2,
     seconds=0.05,
     samples=50,
     cold_cookies=3000,
@@ -70,7 +70,7 @@ QUICK = Plan(
     probe_seconds=0.5,
     hanging=200,
     checks=10_000,
-    starts=1,
+    more_starts=0,
     sign_ins=3,
     limit=105.0,
 )

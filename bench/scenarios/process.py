@@ -1,9 +1,10 @@
 """5. The process itself: how soon it is ready, what it holds in memory, and a second worker."""
 
+from collections.abc import Mapping
+
 from bench import signing_in, subject
 from bench.cpu import resident_megabytes, tree
 from bench.figures import Estimate, amount, estimate, ratio
-from bench.measure import Repeated
 from bench.plan import Bench
 from bench.programs import Programs
 from bench.results import Bar, Cell, Section, Table
@@ -15,9 +16,9 @@ _TWO_WORKERS_LIMIT = 1.15
 
 
 def measure(bench: Bench) -> Section:
-    memory, bar = _memory(bench)
+    memory, memory_bar = _memory(bench)
     workers, workers_bar = _workers(bench)
-    return Section("Process", [memory, _ready(bench), workers], [bar, workers_bar], notes=[_ABOUT])
+    return Section("Process", [memory, *workers], [memory_bar, workers_bar], notes=[_ABOUT])
 
 
 _ABOUT = (
@@ -43,29 +44,12 @@ def _memory(bench: Bench) -> tuple[Table, Bar]:
     return Table("Memory of one worker", ("when", "MB"), rows), bar
 
 
-def _ready(bench: Bench) -> Table:
-    rows: list[list[Cell]] = []
-    for workers in (1, 2):
-        took = [
-            _start(bench, f"ready-{workers}-{n}", workers).ready_seconds for n in range(bench.plan.starts)
-        ]
-        rows.append([f"{workers} worker{'s' if workers > 1 else ''}", estimate(took)])
-    return Table("Ready", ("workers", "s"), rows)
-
-
-def _start(bench: Bench, name: str, workers: int) -> Subject:
-    """Started and stopped."""
-    folder = bench.folder / name
-    settings = subject.configure(folder, changes={"server": {"workers": workers}})
+def _workers(bench: Bench) -> tuple[list[Table], Bar]:
     with Programs() as programs:
-        return subject.start(settings, folder, programs, name=name)
-
-
-def _workers(bench: Bench) -> tuple[Table, Bar]:
-    with Programs() as programs:
-        targets = [_with_workers(bench, programs, workers) for workers in (1, 2)]
+        sidecars = {workers: _start(bench, programs, workers) for workers in (1, 2)}
+        targets = [sidecar.warm(bench.plan.seconds) for sidecar in sidecars.values()]
         taken = bench.take_turns(targets)
-        memory = [_largest(target.pids[0]) for target in targets]
+        memory = [_largest(sidecar.program.pid) for sidecar in sidecars.values()]
     one, two = (_cpu(taken, target.name) for target in targets)
     rows: list[list[Cell]] = [
         [target.name, estimate(_cpu(taken, target.name)), _throughput(taken, target.name), megabytes]
@@ -73,15 +57,26 @@ def _workers(bench: Bench) -> tuple[Table, Bar]:
     ]
     columns = ("workers", "CPU µs", "checks a second", "MB of the larger worker")
     bar = Bar("CPU per check with two workers, against one", ratio(two, one), _TWO_WORKERS_LIMIT)
-    return Table("Workers", columns, rows), bar
+    return [Table("Workers", columns, rows), _ready(bench, sidecars)], bar
 
 
-def _with_workers(bench: Bench, programs: Programs, workers: int) -> Repeated:
-    folder = bench.folder / f"workers-{workers}"
+def _ready(bench: Bench, sidecars: Mapping[int, Subject]) -> Table:
+    """How soon these were ready, and a few more that are stopped again."""
+    rows: list[list[Cell]] = []
+    for workers, sidecar in sidecars.items():
+        took = [sidecar.ready_seconds]
+        for number in range(bench.plan.more_starts):
+            with Programs() as programs:
+                took.append(_start(bench, programs, workers, f"-{number}").ready_seconds)
+        rows.append([sidecar.name, estimate(took)])
+    return Table("Ready", ("workers", "s"), rows)
+
+
+def _start(bench: Bench, programs: Programs, workers: int, suffix: str = "") -> Subject:
+    folder = bench.folder / f"workers-{workers}{suffix}"
     settings = subject.configure(folder, changes={"server": {"workers": workers}})
     name = f"{workers} worker{'s' if workers > 1 else ''}"
-    sidecar = subject.start(settings, folder, programs, name=name, pinned=False)
-    return sidecar.warm(bench.plan.seconds)
+    return subject.start(settings, folder, programs, name=name, pinned=False)
 
 
 def _throughput(taken: Samples, name: str) -> Estimate:
