@@ -54,6 +54,7 @@ def test_a_load_of_right_answers_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
     ("text", "statuses"),
     [
         pytest.param(said(s2=9, s4=1), [200] * 9 + [403], id="one refused"),
+        pytest.param(said(s2=9, s3=1), [200] * 10, id="one redirected, by the summary alone"),
         pytest.param(said(count=9, s2=9, traffic=1458), [200] * 9, id="one missing"),
         pytest.param(said(traffic=1621), [200] * 10, id="one longer"),
         pytest.param(said(), [200] * 9 + [204], id="another status of the same kind"),
