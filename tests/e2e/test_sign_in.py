@@ -140,6 +140,7 @@ async def test_a_denied_did_is_refused_by_a_page_that_offers_another_account(pag
     await page.goto(APP)
     await start(page, CARLA.handle)
     await at_the_pds(page, CARLA)
+    await page.wait_for_url(f"{APP}/")
     await expect(page.get_by_text(CARLA.handle).first).to_be_visible()
     await page.goto(f"{APP}/again")
     assert page.url == f"{APP}/again"
