@@ -112,7 +112,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 ssl_context=tls,
                 max_connections=100,
                 max_keepalive_connections=20,
-                keepalive_expiry=10.0,
+                keepalive_expiry=_IDLE,
                 network_backend=_GuardedBackend(reach, resolve, connect),
             )
             for reach in Reach
