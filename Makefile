@@ -10,10 +10,10 @@ PURE := sidecar/policy.py,sidecar/forwarded.py,sidecar/hosts.py,sidecar/identity
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup fmt lint types test test-fast demo run clean
+.PHONY: help setup fmt lint types test test-fast bench bench-quick demo run clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) $(NETWORK) ## install everything into .venv and .lab
 
@@ -55,6 +55,12 @@ test: lint types $(NETWORK) ## everything: lint, types, all tests, branch covera
 
 test-fast: $(READY) ## all tests but the end-to-end ones
 	$(BIN)/pytest -m 'not e2e' -n 2
+
+bench: $(READY) ## what a check costs, beside other servers; writes bench/results (under 10 minutes)
+	$(BIN)/python -m bench
+
+bench-quick: $(READY) ## the same, a quick look (under 2 minutes)
+	$(BIN)/python -m bench --quick
 
 demo: setup ## a whole network on this machine, with two accounts: open http://127.0.0.1:8080/
 	$(BIN)/python -m tests.lab.demo
