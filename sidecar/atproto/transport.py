@@ -30,6 +30,8 @@ Connect = Callable[[str, int], Awaitable[httpcore.AsyncNetworkStream]]  # checke
 
 # Seconds; one address that swallows packets must not use up the time of the next.
 _CONNECT_TIMEOUT = 3.0
+# Node, and so the reference PDS, closes an idle connection after 5 seconds: no request may race that.
+_IDLE = 3.0
 _NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
