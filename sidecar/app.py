@@ -206,11 +206,6 @@ class Sidecar:
     def _announce(self) -> None:
         details = {"event": "started", "version": __version__, "public_url": self.settings.public_url}
         log.info("started", extra=details)
-        if self.settings.identity.development_servers:
-            log.warning(
-                "development_servers is on: servers on loopback are trusted over http; never in production",
-                extra={"event": "development_servers"},
-            )
 
 
 def _routes(

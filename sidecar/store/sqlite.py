@@ -186,7 +186,8 @@ class SqliteStore:
 
     async def _on(self, lane: "_Lane", work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return await asyncio.wait_for(lane.run(work), self._patience)
+            async with asyncio.timeout(self._patience):  # wait_for can swallow a cancellation before 3.12
+                return await lane.run(work)
         except (sqlite3.Error, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"{self._path}: {type(error).__name__} {error}") from error
 
