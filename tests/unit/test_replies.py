@@ -38,7 +38,7 @@ def test_every_error_has_public_words_that_quote_nothing(kind: type[Exception]) 
     assert "SECRET" not in "".join(map(str, told))
 
 
-# The failures that issue of the pages lists, each with words of its own
+# What people meet: each has words of its own
 OWN_WORDS = [
     atproto.InvalidIdentifier,
     atproto.HandleNotFound,

@@ -1,7 +1,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.visible import visible
@@ -39,6 +39,7 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
     assert visible("\u202e" * 1_000_000 + "x", 10) == ""  # what is read is bounded too
 
 
+@settings(deadline=None)  # no time limits: machines are busy
 @given(st.text(), st.integers(1, 20))
 def test_nothing_invisible_or_too_long_is_left(text: str, most: int) -> None:
     shown = visible(text, most)
