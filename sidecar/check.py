@@ -75,48 +75,47 @@ class Check:
         now = self._now()
         if not self._feed.usable(now):
             return self._unavailable(target)
-        reply = self._allowed_before(target, now)
-        if reply is not None:
-            return reply
-        if not self._policy.knows(target.host):
-            return self._unknown_host(target)
         try:
-            session = self._session(target, now)
+            value = self._sessions.find(target.cookies)
         except DuplicateCookies:
             return self._duplicate_cookies(target)
-        if session is None:
-            return self._no_session(target)
-        return self._signed_in(target, session, now)
-
-    def _session(self, target: Target, now: float) -> Session | None:
-        value = self._sessions.find(target.cookies)
         if value is None:
-            self._tally.missing()
-            return None
-        session = self._sessions.verify(value)
-        if session is None:
-            self._tally.forged()
-            return None
-        if not self._sessions.alive(session, now) or self._feed.revoked(session.id):
-            return None
-        return session
+            return self._without_cookie(target)
+        return self._allowed_before(target, value, now) or self._judge(target, value, now)
 
-    def _allowed_before(self, target: Target, now: float) -> Reply | None:
-        """The answer to the same cookies at the same host, while nothing has changed that it rests on."""
-        if target.websocket_origin or len(target.cookies) != 1:
-            return None
-        allowed = self._allowed.get((target.cookies[0], target.host))
+    def _allowed_before(self, target: Target, value: bytes, now: float) -> Reply | None:
+        """The answer to the same cookie at the same host, while nothing has changed that it rests on."""
+        allowed = self._allowed.get((value, target.host))
         if (
             allowed is None
             or now >= allowed.until
             or self._feed.revoked(allowed.session.id)
             or self._feed.handle_fact(allowed.session.did) is not allowed.fact
+            or target.websocket_origin
         ):
             return None
         self._seen(allowed.session.did)
         return allowed.reply
 
-    def _signed_in(self, target: Target, session: Session, now: float) -> Reply:
+    def _judge(self, target: Target, value: bytes, now: float) -> Reply:
+        """The long way: signature, age, revocation, rules."""
+        if not self._policy.knows(target.host):
+            return self._unknown_host(target)
+        session = self._sessions.verify(value)
+        if session is None:
+            self._tally.forged()
+            return self._no_session(target)
+        if not self._sessions.alive(session, now) or self._feed.revoked(session.id):
+            return self._no_session(target)
+        return self._signed_in(target, value, session, now)
+
+    def _without_cookie(self, target: Target) -> Reply:
+        if not self._policy.knows(target.host):
+            return self._unknown_host(target)
+        self._tally.missing()
+        return self._no_session(target)
+
+    def _signed_in(self, target: Target, value: bytes, session: Session, now: float) -> Reply:
         fact = self._feed.handle_fact(session.did)
         who = principal(session, fact, now=now, max_age=self._handle_max_age)
         self._seen(session.did)
@@ -130,9 +129,8 @@ class Check:
             if offers.offer(session.id, now):
                 return self._renewed(target, self._sessions.renewed(session, fact, now), who, now)
         reply = Reply(200, [*identity_headers(who), _NOTHING], b"")
-        if len(target.cookies) == 1:
-            until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
-            self._allowed.add((target.cookies[0], target.host), _Allowed(reply, session, fact, until))
+        until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
+        self._allowed.add((value, target.host), _Allowed(reply, session, fact, until))
         return reply
 
     def _renewed(self, target: Target, session: Session, who: Principal, now: float) -> Reply:

@@ -79,6 +79,19 @@ class Sessions:
 
     def find(self, cookie_headers: list[bytes]) -> bytes | None:
         """The session cookie's value, or None. Raises DuplicateCookies where there are two."""
+        if len(cookie_headers) == 1:
+            header, name = cookie_headers[0], self._wanted
+            at = header.find(name)
+            if at == -1:
+                return None
+            after = at + len(name)
+            alone = header.find(name, after) == -1
+            if alone and header[after : after + 1] == b"=" and (at == 0 or header[at - 2 : at] == b"; "):
+                return header[after + 1 :].partition(b";")[0].strip()
+        return self._find_one(cookie_headers)
+
+    def _find_one(self, cookie_headers: list[bytes]) -> bytes | None:
+        """The long way, for headers in which the name stands twice, or oddly."""
         found: bytes | None = None
         for header in cookie_headers:
             for pair in header.split(b";"):

@@ -30,6 +30,8 @@ Connect = Callable[[str, int], Awaitable[httpcore.AsyncNetworkStream]]  # checke
 
 # Seconds; one address that swallows packets must not use up the time of the next.
 _CONNECT_TIMEOUT = 3.0
+# For each reach; above what callers let happen at once, so that stuck servers hold up nobody else.
+_CONNECTIONS = 2000
 # Node, and so the reference PDS, closes an idle connection after 5 seconds: no request may race that.
 _IDLE = 3.0
 _NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
@@ -112,7 +114,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._pools = {
             reach: httpcore.AsyncConnectionPool(
                 ssl_context=tls,
-                max_connections=100,
+                max_connections=_CONNECTIONS,
                 max_keepalive_connections=20,
                 keepalive_expiry=_IDLE,
                 network_backend=_GuardedBackend(reach, resolve, connect),

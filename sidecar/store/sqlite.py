@@ -192,13 +192,18 @@ class SqliteStore:
             raise StoreUnavailable(f"{self._path}: {type(error).__name__} {error}") from error
 
 
+# Each arm is cut before the union, or every page would read and sort all that remains.
 _FEED = """
-SELECT seq, is_revocation, name, handle, verified_at, expires FROM (
-  SELECT seq, 1 AS is_revocation, session_id AS name, NULL AS handle, NULL AS verified_at, expires
-    FROM revocations WHERE seq > :after
-  UNION ALL
-  SELECT seq, 0, did, handle, verified_at, expires FROM handles WHERE seq > :after
-) WHERE expires > :now ORDER BY seq LIMIT :limit
+SELECT * FROM (
+  SELECT seq, 1, session_id, NULL, NULL, expires
+    FROM revocations WHERE seq > :after AND expires > :now ORDER BY seq LIMIT :limit
+)
+UNION ALL
+SELECT * FROM (
+  SELECT seq, 0, did, handle, verified_at, expires
+    FROM handles WHERE seq > :after AND expires > :now ORDER BY seq LIMIT :limit
+)
+ORDER BY 1 LIMIT :limit
 """
 
 
