@@ -34,7 +34,10 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
 
 def in_processes(work: Any, arguments: list[Any]) -> list[Any]:
     with PROCESSES.Pool(len(arguments)) as pool:
-        return pool.map(work, arguments)
+        answers = pool.map(work, arguments)
+        pool.close()
+        pool.join()  # terminated instead, a process that is measured for coverage may hang
+        return answers
 
 
 def _take(path: str) -> int:
