@@ -3,8 +3,8 @@
 Owns: the copy in memory that the check reads without I/O, and how fresh it is.
 Doesn't belong here: writing to the feed (store/), what a fact means for a session (sessions.py).
 
-A revocation costs about 75 bytes: the last 60 bits of its random id in one set, and a place in the list of the day on
-which it may be forgotten. Two ids of a million share them once in a million million times, and
+A revocation costs about 75 bytes: the last 60 bits of its random id in one set, and a place in the list of
+the day on which it may be forgotten. Two ids of a million share them once in a million million times, and
 then somebody has to sign in again.
 """
 

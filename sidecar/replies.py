@@ -20,13 +20,17 @@ Header = tuple[bytes, bytes]
 Action = Literal["try_again", "start_again", "other_account", "home", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
-    """A whole answer, ready to send. `headers`: names in lower case, as ASGI wants them."""
+    """A whole answer, ready to send. `headers`: names in lower case, as ASGI wants them.
+
+    `wire`: its bytes, once the fast path has sent it.
+    """
 
     status: int
     headers: list[Header]
     body: bytes
+    wire: bytes = b""
 
 
 class Explanation(NamedTuple):
