@@ -31,6 +31,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 _NOTHING = (b"content-length", b"0")
 _RENEWAL_PAUSE = 60.0  # seconds before the same session is offered a renewed cookie again
 _REMEMBERED_RENEWALS = 10_000
+_REMEMBERED_HOSTS = 1000
+_QUERY_SAFE = "/:?="  # as they are in a query's value (RFC 3986 section 3.4), which also keeps it readable
 
 
 class Check:
@@ -59,7 +61,8 @@ class Check:
         self._tally = tally
         self._seen = seen
         self._now = now
-        self._allowed: Recent[tuple[bytes, str], _Allowed] = Recent(settings.limits.cached_cookies)
+        self._known: Recent[tuple[bytes, str], _Known] = Recent(settings.limits.cached_cookies)
+        self._sign_in_first: Recent[str, Reply] = Recent(_REMEMBERED_HOSTS)
         self._redirected = _Offered()
         self._offered = _Offered()
         self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url", "reason")
@@ -81,21 +84,28 @@ class Check:
             return self._duplicate_cookies(target)
         if value is None:
             return self._without_cookie(target)
-        return self._allowed_before(target, value, now) or self._judge(target, value, now)
+        known = self._known_before(target, value, now)
+        return self._judge(target, value, now) if known is None else self._repeat(target, known)
 
-    def _allowed_before(self, target: Target, value: bytes, now: float) -> Reply | None:
-        """The answer to the same cookie at the same host, while nothing has changed that it rests on."""
-        allowed = self._allowed.get((value, target.host))
+    def _known_before(self, target: Target, value: bytes, now: float) -> "_Known | None":
+        """What was decided of the same cookie at the same host, while nothing has changed that it rests on.
+        """
+        known = self._known.get((value, target.host))
         if (
-            allowed is None
-            or now >= allowed.until
-            or self._feed.revoked(allowed.session.id)
-            or self._feed.handle_fact(allowed.session.did) is not allowed.fact
+            known is None
+            or now >= known.until
+            or self._feed.revoked(known.session.id)
+            or self._feed.handle_fact(known.session.did) is not known.fact
             or target.websocket_origin
         ):
             return None
-        self._seen(allowed.session.did)
-        return allowed.reply
+        return known
+
+    def _repeat(self, target: Target, known: "_Known") -> Reply:
+        if known.decision.allowed:
+            self._seen(known.session.did)
+            return known.reply
+        return self._forbidden(target, known)
 
     def _judge(self, target: Target, value: bytes, now: float) -> Reply:
         """The long way: signature, age, revocation, rules."""
@@ -120,18 +130,19 @@ class Check:
         who = principal(session, fact, now=now, max_age=self._handle_max_age)
         self._seen(session.did)
         decision = self._policy.decide(who, target.host)
+        until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
+        known = _Known(_answer(who, decision), session, who, decision, fact, until)
         if not decision.allowed:
-            return self._forbidden(target, who, decision, session)
+            self._known.add((value, target.host), known)
+            return self._forbidden(target, known)
         if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
             return self._foreign_websocket(target, session, decision)
         if self._sessions.due(session, now):
             offers = self._redirected if target.renewable else self._offered
             if offers.offer(session.id, now):
                 return self._renewed(target, self._sessions.renewed(session, fact, now), who, now)
-        reply = Reply(200, [*identity_headers(who), _NOTHING], b"")
-        until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
-        self._allowed.add((value, target.host), _Allowed(reply, session, fact, until))
-        return reply
+        self._known.add((value, target.host), known)
+        return known.reply
 
     def _renewed(self, target: Target, session: Session, who: Principal, now: float) -> Reply:
         """A page load is redirected to itself with the new cookie, which plain forward_auth would drop from
@@ -154,24 +165,30 @@ class Check:
             return self._not_delivered_page.reply(
                 401, [self._challenge()], host=target.host, login_url=login_url
             )
-        refusal = {
-            "error": "sign_in_required",
-            "message": "Sign in, then send the request again.",
-            "login_url": f"{self._login_url}?return_to={quote(f'{self._scheme}://{target.host}/', safe='')}",
-        }
-        return json_reply(401, refusal, [self._challenge()])
+        reply = self._sign_in_first.get(target.host)
+        if reply is None:
+            front_page = quote(f"{self._scheme}://{target.host}/", safe=_QUERY_SAFE)
+            refusal = {
+                "error": "sign_in_required",
+                "message": "Sign in, then send the request again.",
+                "login_url": f"{self._login_url}?return_to={front_page}",
+            }
+            reply = json_reply(401, refusal, [self._challenge()])
+            self._sign_in_first.add(target.host, reply)
+        return reply
 
-    def _forbidden(self, target: Target, who: Principal, decision: Decision, session: Session) -> Reply:
-        self._tally.refused(decision.app, decision.reason, session.did, session.id)
+    def _forbidden(self, target: Target, known: "_Known") -> Reply:
+        who, reason = known.who, known.decision.reason
+        self._tally.refused(known.decision.app, reason, who.did, known.session.id)
         if not (target.navigation or target.page):
-            return json_reply(403, {"error": "forbidden", "reason": decision.reason, "did": who.did})
+            return known.reply
         return self._forbidden_page.reply(
             403,
             handle=who.handle or NO_HANDLE,
             did=who.did,
             host=target.host,
             login_url=self._login(target, switch=True),
-            reason=decision.reason,
+            reason=reason,
         )
 
     def _foreign_websocket(self, target: Target, session: Session, decision: Decision) -> Reply:
@@ -226,7 +243,7 @@ class Check:
             target, scheme=self._scheme, prefix=self._prefix, public_host=self._public_host
         )
         flags = ("&switch=1" if switch else "") + ("&shortened=1" if shortened else "")
-        return f"{self._login_url}?return_to={quote(return_to, safe='')}{flags}"
+        return f"{self._login_url}?return_to={quote(return_to, safe=_QUERY_SAFE)}{flags}"
 
     def _challenge(self) -> tuple[bytes, bytes]:
         """A 401 must carry one (RFC 9110 section 15.5.2); browsers pass over schemes they don't know."""
@@ -234,15 +251,25 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class _Allowed:
-    """An allow, and what it rests on. It holds until `until`, unless the session is revoked or the fact
+class _Known:
+    """A decision and what it rests on. It holds until `until`, unless the session is revoked or the fact
     replaced.
+
+    `reply`: the answer, but for refusals that a person will look at.
     """
 
     reply: Reply
     session: Session
+    who: Principal
+    decision: Decision
     fact: HandleFact | None
     until: float
+
+
+def _answer(who: Principal, decision: Decision) -> Reply:
+    if decision.allowed:
+        return Reply(200, [*identity_headers(who), _NOTHING], b"")
+    return json_reply(403, {"error": "forbidden", "reason": decision.reason, "did": who.did})
 
 
 class _Offered:

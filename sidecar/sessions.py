@@ -10,6 +10,7 @@ The end of a session is fixed at sign-in; settings changed later can only shorte
 
 import hashlib
 import json
+import re
 import secrets
 from dataclasses import dataclass, replace
 
@@ -54,6 +55,7 @@ class Sessions:
         self._secure = not settings.loopback
         self.name = cookie_name("sidecar_session", secure=self._secure, domain=self._domain)
         self._wanted = self.name.encode()
+        self._plainly = re.compile(rb"(?:^|; )" + re.escape(self._wanted) + rb"=([^; ]*)(?:;|$)")
         # One signer for all cookies: URLSafeSerializer makes one for each, which costs more than the HMAC.
         self._signer = Signer(
             list(reversed(settings.session.cookie_secrets)),  # itsdangerous signs with the last
@@ -80,14 +82,12 @@ class Sessions:
     def find(self, cookie_headers: list[bytes]) -> bytes | None:
         """The session cookie's value, or None. Raises DuplicateCookies where there are two."""
         if len(cookie_headers) == 1:
-            header, name = cookie_headers[0], self._wanted
-            at = header.find(name)
-            if at == -1:
+            header = cookie_headers[0]
+            count = header.count(self._wanted)
+            if count == 0:
                 return None
-            after = at + len(name)
-            alone = header.find(name, after) == -1
-            if alone and header[after : after + 1] == b"=" and (at == 0 or header[at - 2 : at] == b"; "):
-                return header[after + 1 :].partition(b";")[0].strip()
+            if count == 1 and (match := self._plainly.search(header)):
+                return match[1]
         return self._find_one(cookie_headers)
 
     def _find_one(self, cookie_headers: list[bytes]) -> bytes | None:

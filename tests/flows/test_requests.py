@@ -150,7 +150,7 @@ async def test_the_check_takes_nothing_from_its_own_query(world: World) -> None:
             **NAVIGATION,
         },
     )
-    assert answer.headers["location"] == f"{PUBLIC}/auth/login?return_to=https%3A%2F%2Fwiki.club.net%2Fx"
+    assert answer.headers["location"] == f"{PUBLIC}/auth/login?return_to=https://wiki.club.net/x"
 
 
 @pytest.mark.parametrize("missing", ["host", "uri", "method", "proto"])
@@ -185,7 +185,7 @@ async def test_what_is_no_page_load_gets_401_and_where_to_sign_in(world: World) 
         assert refused.status_code == 401
         document = json.loads(refused.text)
         assert document["error"] == "sign_in_required"
-        assert document["login_url"] == f"{PUBLIC}/auth/login?return_to=https%3A%2F%2Fwiki.club.net%2F"
+        assert document["login_url"] == f"{PUBLIC}/auth/login?return_to=https://wiki.club.net/"
         assert refused.headers["www-authenticate"].startswith("Cookie ")
 
 

@@ -223,7 +223,7 @@ async def test_who_may_not_use_an_app_is_told_as_whom_and_offered_another_accoun
     refused = await browser.open(f"{BOARD}/x")
     assert (refused.status_code, code_of(refused)) == (403, "not_allowed")
     assert "bob.pds.net" in refused.text
-    assert f"{PUBLIC}/auth/login?return_to=https%3A%2F%2Fboard.club.net%2Fx&amp;switch=1" in refused.text
+    assert f"{PUBLIC}/auth/login?return_to=https://board.club.net/x&amp;switch=1" in refused.text
     by_script = await browser.fetch(f"{BOARD}/x")
     assert (by_script.status_code, by_script.json()["reason"]) == (403, "not_allowed")
 
