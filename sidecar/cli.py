@@ -168,11 +168,11 @@ def _keygen(arguments: argparse.Namespace) -> int:
     if arguments.add:
         kid = client_keys.add(file)["kid"]
         _say(f"added key {kid} to {file}; it is published, but doesn't sign yet")
-        _say(f"Next: restart the sidecar, wait 10 minutes, and run: sidecar keygen --use {kid}")
+        _say(f"Next: restart the sidecar, wait 10 minutes, and run: sidecar keygen --use={kid}")
     elif arguments.use:
         client_keys.use(file, arguments.use)
         _say(f"key {arguments.use} comes first in {file}, so it signs")
-        _say("Next: restart the sidecar, wait 15 minutes, and run: sidecar keygen --remove OLD-KID")
+        _say("Next: restart the sidecar, wait 15 minutes, and run: sidecar keygen --remove=OLD-KID")
     else:
         client_keys.remove(file, arguments.remove)
         _say(f"key {arguments.remove} is no longer in {file}")

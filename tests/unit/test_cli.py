@@ -163,9 +163,9 @@ def test_keygen_rotates_in_three_steps(elsewhere: Path, capsys: pytest.CaptureFi
     old = client_keys.read(file)[0]["kid"]
     assert cli.main(["keygen", "--add"]) == cli.OK
     new = client_keys.read(file)[1]["kid"]
-    assert f"sidecar keygen --use {new}" in capsys.readouterr().err
-    assert cli.main(["keygen", "--use", new]) == cli.OK
-    assert cli.main(["keygen", "--remove", old]) == cli.OK
+    assert f"sidecar keygen --use={new}" in capsys.readouterr().err
+    assert cli.main(["keygen", f"--use={new}"]) == cli.OK
+    assert cli.main(["keygen", f"--remove={old}"]) == cli.OK
     assert [key["kid"] for key in client_keys.read(file)] == [new]
     assert client_keys.read(file)[0]["d"] not in "".join(capsys.readouterr())
 

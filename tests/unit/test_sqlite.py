@@ -96,6 +96,23 @@ def test_several_processes_may_make_the_database_at_once(path: Path) -> None:
     in_processes(_open, [str(path)] * 3)
 
 
+def _look_in(path: str) -> int:
+    db = sqlite3.connect(path)
+    (count,) = db.execute("SELECT count(*) FROM revocations").fetchone()
+    db.close()
+    return int(count)
+
+
+async def test_another_process_that_comes_and_goes_takes_nothing_away(store: SqliteStore, path: Path) -> None:
+    # Who closes the last connection deletes the -wal file: the other must see that we are still here.
+    await store.revoke("aa" * 16, expires=LATER)
+    assert await store.is_revoked("aa" * 16)
+    assert await asyncio.to_thread(in_processes, _look_in, [str(path)]) == [1]
+    assert path.with_name("store.db-wal").exists()
+    await store.revoke("bb" * 16, expires=LATER)
+    assert await asyncio.to_thread(in_processes, _look_in, [str(path)]) == [2]
+
+
 async def test_a_write_lock_held_elsewhere_stops_writes_and_leaves_reads_and_the_loop_alone(
     store: SqliteStore, path: Path
 ) -> None:
@@ -145,6 +162,9 @@ async def test_a_database_of_a_newer_sidecar_is_left_alone(store: SqliteStore, p
     newer = SqliteStore(path)
     with pytest.raises(StoreUnavailable, match="99"):
         await newer.open()
+    for call in (newer.take("k", b"1"), newer.feed(0), newer.ping()):  # nobody has to call `open` first
+        with pytest.raises(StoreUnavailable, match="99"):
+            await call
     await newer.close()
 
 
