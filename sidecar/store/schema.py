@@ -30,19 +30,24 @@ _VERSIONS = (
 )
 
 
+def refuse_newer(db: sqlite3.Connection) -> None:
+    """Raises StoreUnavailable for a file whose tables this version can't know."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(_VERSIONS):
+        raise StoreUnavailable(f"the file's schema is {version}, this sidecar knows up to {len(_VERSIONS)}")
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Bring the file to the newest version; safe when several workers start at once."""
     db.execute("BEGIN IMMEDIATE")
     try:
+        refuse_newer(db)
         (version,) = db.execute("PRAGMA user_version").fetchone()
         for statements in _VERSIONS[version:]:
             for statement in statements:
                 db.execute(statement)
-        if version < len(_VERSIONS):
-            db.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
+        db.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
-    if version > len(_VERSIONS):
-        raise StoreUnavailable(f"the file's schema is {version}, this sidecar knows up to {len(_VERSIONS)}")

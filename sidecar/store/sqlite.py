@@ -12,16 +12,18 @@ follower never misses an entry.
 import asyncio
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from sidecar.errors import StoreFull, StoreUnavailable
 from sidecar.store import FeedEntry, HandleFact, Revocation
-from sidecar.store.schema import migrate
+from sidecar.store.schema import migrate, refuse_newer
 
 T = TypeVar("T")
 
@@ -248,9 +250,28 @@ class _Lane:
             self._thread.shutdown(wait=False)
 
 
+_creating = threading.Lock()
+
+
+def _create(path: Path) -> None:
+    """Make the file, readable by us alone; SQLite gives -wal and -shm the same mode.
+
+    A file that exists is never opened here: to close any descriptor of it drops every lock that this process
+    has on it (https://sqlite.org/howtocorrupt.html, 2.2), and another would delete the -wal file under us.
+    For the same reason nobody connects between the two steps.
+    """
+    with _creating, suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the same mode
+    _create(path)
     db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")  # a sign-out that was confirmed survives a power cut
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")  # a sign-out that was confirmed survives a power cut
+        refuse_newer(db)
+    except BaseException:
+        db.close()
+        raise
     return db
