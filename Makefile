@@ -44,11 +44,11 @@ lint: $(READY) ## style, import contracts
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
-# Measured in one run: the end-to-end tests keep one worker, all others share the rest.
+# One run: the end-to-end tests go to one worker (tests/conftest.py), all others wherever there is room.
 test: lint types $(NETWORK) ## everything: lint, types, all tests, branch coverage and its thresholds
 	@bash tests/lab/chromium.sh
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup
+	$(BIN)/coverage run -m pytest -n 2
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
