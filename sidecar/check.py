@@ -88,8 +88,7 @@ class Check:
         return self._judge(target, value, now) if known is None else self._repeat(target, known)
 
     def _known_before(self, target: Target, value: bytes, now: float) -> "_Known | None":
-        """What was decided of the same cookie at the same host, while nothing has changed that it rests on.
-        """
+        """What was decided of the same cookie at the same host, if all that it rests on still holds."""
         known = self._known.get((value, target.host))
         if (
             known is None

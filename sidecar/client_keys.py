@@ -16,10 +16,9 @@ Jwk = dict[str, Any]
 
 def new_key() -> Jwk:
     """A private ES256 key; its `kid` is the thumbprint (RFC 7638)."""
-    from joserfc.jwk import ECKey  # noqa: PLC0415 - half the start of every other command
+    from sidecar.atproto.oauth import generate_key  # noqa: PLC0415 - half the start of every other command
 
-    key = ECKey.generate_key("P-256", {"alg": "ES256", "use": "sig"}, private=True)
-    return {**key.as_dict(private=True), "kid": key.thumbprint()}
+    return generate_key()
 
 
 def key_set(keys: list[Jwk]) -> str:

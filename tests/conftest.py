@@ -1,7 +1,7 @@
 """What all tests share: worlds for whole-app tests, and how `pytest -n` deals the tests out.
 
-Those of tests/e2e go to one worker, for they share their programs; all others wherever there is room. xdist has
-`--dist loadgroup` for this, but 3.8 finds no groups with pytest 9.2, which keeps node ids elsewhere.
+Those of tests/e2e go to one worker, for they share their programs; all others wherever there is room. xdist
+has `--dist loadgroup` for this, but 3.8 finds no groups with pytest 9.2, which keeps node ids elsewhere.
 """
 
 from collections.abc import AsyncIterator
