@@ -102,16 +102,16 @@ class Prepared:
     """A rendered page with open slots. `parts`: text and names of slots in turn."""
 
     def __init__(self, parts: list[str], headers: tuple[Header, ...]) -> None:
-        self._texts = parts[::2]
-        self._slots = parts[1::2]
+        self._parts = [part.encode() for part in parts]
+        self._slots = [(place, parts[place]) for place in range(1, len(parts), 2)]
         self._headers = headers
 
     def reply(self, status: int, headers: Iterable[Header] = (), **values: str) -> Reply:
         """The page with every slot filled, escaped for text and attributes. KeyError for a missing value."""
-        filled = self._texts[:1]
-        for slot, following in zip(self._slots, self._texts[1:], strict=True):
-            filled += (markup.escape(values[slot]), following)
-        return html(status, "".join(filled).encode(), (*self._headers, *headers))
+        filled = self._parts.copy()
+        for place, slot in self._slots:
+            filled[place] = markup.escape(values[slot]).encode()
+        return html(status, b"".join(filled), (*self._headers, *headers))
 
 
 def security_headers(style: str, *, forms: str, framed_by_its_own_origin: bool = False) -> tuple[Header, ...]:
