@@ -78,7 +78,8 @@ class Store(Protocol):
         self, did: str, handle: str | None, *, verified_at: float, expires: float
     ) -> None:
         """Replace the DID's fact, unless the stored one is newer, and in the same transaction take the handle
-        from every other DID that has it (their facts become `None` at `verified_at`)."""
+        from every other DID that has it (their facts become `None` at `verified_at`). Where another was
+        verified to have it later than `verified_at`, that one keeps it and this DID's fact is `None`."""
 
     async def handle_of(self, did: str) -> HandleFact | None: ...
 

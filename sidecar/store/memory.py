@@ -6,6 +6,7 @@ Owns: `MemoryStore`. Doesn't belong here: what every store promises (store/__ini
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 
 from sidecar.errors import StoreFull
 from sidecar.store import FeedEntry, HandleFact, Revocation
@@ -19,6 +20,7 @@ class MemoryStore:
         self._now = now
         self._records: dict[str, dict[bytes, tuple[bytes, float]]] = {}
         self._seq = 0
+        self._feed: dict[int, FeedEntry] = {}  # rising: a dict keeps its order
         self._revocations: dict[str, Revocation] = {}
         self._handles: dict[str, HandleFact] = {}
 
@@ -58,12 +60,13 @@ class MemoryStore:
 
     async def prune(self) -> int:
         deleted = sum(self._drop_expired(records) for records in self._records.values())
-        return deleted + self._drop_old(self._revocations) + self._drop_old(self._handles)
+        return deleted + self._drop_old()
 
     async def revoke(self, session_id: str, *, expires: float) -> Revocation:
         entry = self._revocations.get(session_id)
         if entry is None:
             entry = self._revocations[session_id] = Revocation(self._next(), session_id, expires)
+            self._feed[entry.seq] = entry
         return entry
 
     async def is_revoked(self, session_id: str) -> bool:
@@ -76,21 +79,30 @@ class MemoryStore:
         known = self._handles.get(did)
         if known is not None and known.verified_at > verified_at:
             return
-        if handle is not None:
-            for fact in [f for f in self._handles.values() if f.handle == handle and f.did != did]:
-                lost = replace(fact, seq=self._next(), handle=None, verified_at=verified_at)
-                self._handles[fact.did] = lost
-        self._handles[did] = HandleFact(self._next(), did, handle, verified_at, expires)
+        owned = handle
+        for fact in [f for f in self._handles.values() if handle is not None and f.handle == handle]:
+            if fact.did == did:
+                continue
+            if fact.verified_at > verified_at:
+                owned = None
+            else:
+                self._learn(replace(fact, seq=self._next(), handle=None, verified_at=verified_at))
+        self._learn(HandleFact(self._next(), did, owned, verified_at, expires))
+
+    def _learn(self, fact: HandleFact) -> None:
+        former = self._handles.get(fact.did)
+        if former is not None:
+            del self._feed[former.seq]
+        self._handles[fact.did] = self._feed[fact.seq] = fact
 
     async def handle_of(self, did: str) -> HandleFact | None:
         fact = self._handles.get(did)
         return fact if fact is not None and fact.expires > self._now() else None
 
     async def feed(self, after: int, *, limit: int = 10_000) -> list[FeedEntry]:
-        entries: list[FeedEntry] = [*self._revocations.values(), *self._handles.values()]
         now = self._now()
-        news = [entry for entry in entries if entry.seq > after and entry.expires > now]
-        return sorted(news, key=lambda entry: entry.seq)[:limit]
+        news = list(takewhile(lambda entry: entry.seq > after, reversed(self._feed.values())))
+        return [entry for entry in reversed(news) if entry.expires > now][:limit]
 
     def _next(self) -> int:
         self._seq += 1
@@ -107,9 +119,13 @@ class MemoryStore:
             del records[key]
         return len(expired)
 
-    def _drop_old(self, entries: dict[str, Revocation] | dict[str, HandleFact]) -> int:
+    def _drop_old(self) -> int:
         now = self._now()
-        expired = [name for name, entry in entries.items() if entry.expires <= now]
-        for name in expired:
-            del entries[name]
+        expired = [entry for entry in self._feed.values() if entry.expires <= now]
+        for entry in expired:
+            del self._feed[entry.seq]
+            if isinstance(entry, Revocation):
+                del self._revocations[entry.session_id]
+            else:
+                del self._handles[entry.did]
         return len(expired)

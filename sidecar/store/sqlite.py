@@ -1,7 +1,7 @@
 """The embedded default: one SQLite file, shared by the workers of one machine.
 
-Owns: `SqliteStore`, its two threads, its transactions. Doesn't belong here: the tables (schema.py), what
-every store promises (store/__init__.py).
+Owns: `SqliteStore` and its transactions. Doesn't belong here: the tables (schema.py), threads and connections
+(lane.py), what every store promises (store/__init__.py).
 
 The event loop never waits for the disk: writes go to one thread, reads to another. Under WAL a reader isn't
 held up by a writer (https://sqlite.org/wal.html), so while somebody holds the write lock for seconds the
@@ -10,26 +10,22 @@ follower never misses an entry.
 """
 
 import asyncio
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from sidecar.errors import StoreFull, StoreUnavailable
 from sidecar.store import FeedEntry, HandleFact, Revocation
-from sidecar.store.schema import migrate, refuse_newer
+from sidecar.store.lane import Lane
+from sidecar.store.schema import migrate
 
 T = TypeVar("T")
 
-_BUSY = 5.0  # seconds a writer waits for another's lock
 _PATIENCE = 6.0  # seconds after which a caller is told, whatever the thread still waits for
 _PRUNE_STEP = 500  # rows per transaction: the write lock is never held for long
+_PRUNE_PAUSE = 0.01  # seconds between the steps: others get their turn
 
 
 class SqliteStore:
@@ -47,8 +43,8 @@ class SqliteStore:
         self._max_records = max_records
         self._now = now
         self._patience = patience
-        self._writer = _Lane("store-writes", path)
-        self._reader = _Lane("store-reads", path)
+        self._writer = Lane("store-writes", path)
+        self._reader = Lane("store-reads", path)
 
     async def open(self) -> None:
         await self._on(self._writer, migrate)
@@ -74,17 +70,17 @@ class SqliteStore:
                 return False
             if not live:
                 self._make_room(db, kind, now)
-            db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, key, value, expires))
+            db.execute(_PUT, (kind, key, value, expires))
             return True
 
         return await self._write(work)
 
     def _make_room(self, db: sqlite3.Connection, kind: str, now: float) -> None:
-        (count,) = db.execute("SELECT count(*) FROM records WHERE kind=?", (kind,)).fetchone()
-        if count < self._max_records:
-            return
-        if not db.execute("DELETE FROM records WHERE kind=? AND expires<=?", (kind, now)).rowcount:
-            raise StoreFull(f"{count} records of kind {kind}")
+        if _count(db, kind) >= self._max_records:
+            # "+": not by the index on kind, which would read every live record
+            _delete_some("records", "expires<=? AND +kind=?", now, kind)(db)
+            if _count(db, kind) >= self._max_records:
+                raise StoreFull(f"{self._max_records} records of kind {kind}")
 
     async def get(self, kind: str, key: bytes) -> bytes | None:
         query = "SELECT value FROM records WHERE kind=? AND key=? AND expires>?"
@@ -103,10 +99,12 @@ class SqliteStore:
 
     async def prune(self) -> int:
         deleted = 0
+        now = self._now()
         for table in ("records", "revocations", "handles"):
-            step = partial(_prune_step, table=table, now=self._now())
+            step = _delete_some(table, "expires<=?", now)
             while count := await self._write(step):
                 deleted += count
+                await asyncio.sleep(_PRUNE_PAUSE)
         return deleted
 
     # the feed
@@ -136,14 +134,15 @@ class SqliteStore:
             known = db.execute("SELECT verified_at FROM handles WHERE did=?", (did,)).fetchone()
             if known and known[0] > verified_at:
                 return
-            if handle is not None:
-                losers = db.execute(
-                    "SELECT did FROM handles WHERE handle=? AND did<>?", (handle, did)
-                ).fetchall()
-                for (loser,) in losers:
+            owned = handle
+            others = "SELECT did, verified_at FROM handles WHERE handle=? AND did<>?"
+            for other, learned_at in db.execute(others, (handle, did)).fetchall():
+                if learned_at > verified_at:
+                    owned = None
+                else:
                     change = "UPDATE handles SET seq=?, handle=NULL, verified_at=? WHERE did=?"
-                    db.execute(change, (_next_seq(db), verified_at, loser))
-            row = (did, _next_seq(db), handle, verified_at, expires)
+                    db.execute(change, (_next_seq(db), verified_at, other))
+            row = (did, _next_seq(db), owned, verified_at, expires)
             db.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?, ?, ?)", row)
 
         await self._write(work)
@@ -186,13 +185,19 @@ class SqliteStore:
 
         return await self._on(self._writer, transaction)
 
-    async def _on(self, lane: "_Lane", work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _on(self, lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             async with asyncio.timeout(self._patience):  # wait_for can swallow a cancellation before 3.12
                 return await lane.run(work)
         except (sqlite3.Error, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"{self._path}: {type(error).__name__} {error}") from error
 
+
+# No INSERT OR REPLACE: the rows that it replaces are not counted down.
+_PUT = """
+INSERT INTO records VALUES (?, ?, ?, ?)
+ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, expires = excluded.expires
+"""
 
 # Each arm is cut before the union, or every page would read and sort all that remains.
 _FEED = """
@@ -215,63 +220,13 @@ def _next_seq(db: sqlite3.Connection) -> int:
     return int(seq)
 
 
-def _prune_step(db: sqlite3.Connection, *, table: str, now: float) -> int:
-    expired = f"SELECT rowid FROM {table} WHERE expires<=? LIMIT ?"  # noqa: S608 # the name is ours
-    query = f"DELETE FROM {table} WHERE rowid IN ({expired})"  # noqa: S608 # likewise
-    return db.execute(query, (now, _PRUNE_STEP)).rowcount
+def _count(db: sqlite3.Connection, kind: str) -> int:
+    row = db.execute("SELECT count FROM counts WHERE kind=?", (kind,)).fetchone()
+    return int(row[0]) if row else 0
 
 
-class _Lane:
-    """One thread with one connection, opened by its first piece of work and again after a failure to open."""
-
-    def __init__(self, name: str, path: Path) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._db: sqlite3.Connection | None = None
-        self._closed = False
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
-
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._db is None:
-            self._db = _connect(self._path)
-        return work(self._db)
-
-    async def close(self) -> None:
-        def close() -> None:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
-
-        if not self._closed:
-            self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._thread, close)
-            self._thread.shutdown(wait=False)
-
-
-_creating = threading.Lock()
-
-
-def _create(path: Path) -> None:
-    """Make the file, readable by us alone; SQLite gives -wal and -shm the same mode.
-
-    A file that exists is never opened here: to close any descriptor of it drops every lock that this process
-    has on it (https://sqlite.org/howtocorrupt.html, 2.2), and another would delete the -wal file under us.
-    For the same reason nobody connects between the two steps.
-    """
-    with _creating, suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    _create(path)
-    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")  # a sign-out that was confirmed survives a power cut
-        refuse_newer(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
+def _delete_some(table: str, condition: str, *parameters: object) -> Callable[[sqlite3.Connection], int]:
+    """One step's worth of the rows, named by text of our own; the number deleted."""
+    rows = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {_PRUNE_STEP}"  # noqa: S608 # our own text
+    query = f"DELETE FROM {table} WHERE rowid IN ({rows})"  # noqa: S608 # likewise
+    return lambda db: db.execute(query, parameters).rowcount

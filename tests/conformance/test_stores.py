@@ -128,6 +128,20 @@ async def test_expired_records_make_room(store: Store, clock: Clock) -> None:
     assert await store.put("k", b"new", b"value", expires=LATER + 1)
 
 
+async def test_what_is_replaced_taken_deleted_or_pruned_does_not_count(store: Store, clock: Clock) -> None:
+    for _ in range(3):
+        for number in range(5):
+            await store.put("k", b"%d" % number, b"value", expires=clock.time + 1)
+    await store.take("k", b"0")
+    await store.delete("k", b"1")
+    clock.time += 1
+    await store.prune()
+    for number in range(5):
+        assert await store.put("k", b"new %d" % number, b"value", expires=LATER)
+    with pytest.raises(StoreFull):
+        await store.put("k", b"one more", b"value", expires=LATER)
+
+
 async def test_pruning_deletes_what_has_expired_and_nothing_else(store: Store, clock: Clock) -> None:
     await store.put("k", b"old", b"value", expires=NOW + 1)
     await store.put("k", b"new", b"value", expires=LATER)
@@ -203,6 +217,16 @@ async def test_a_handle_verified_for_one_did_is_taken_from_every_other(store: St
         (ALICE, None, NOW + 5),
         (BOB, "shop.test", NOW + 5),
     }
+
+
+async def test_a_handle_verified_earlier_is_not_taken_from_who_had_it_later(store: Store) -> None:
+    await store.record_handle(BOB, "shop.test", verified_at=NOW + 5, expires=LATER)
+    before = await store.handle_of(BOB)
+    await store.record_handle(ALICE, "shop.test", verified_at=NOW, expires=LATER)
+    alice = await store.handle_of(ALICE)
+    assert await store.handle_of(BOB) == before
+    assert alice is not None
+    assert (alice.handle, alice.verified_at) == (None, NOW)
 
 
 async def test_nobody_loses_a_handle_to_someone_who_has_none(store: Store) -> None:

@@ -39,7 +39,7 @@ async def test_a_page_without_a_session_leads_to_signing_in(lab: World) -> None:
     answer = await ask(lab, "GET /a?b=c", *NAVIGATION)
     assert answer.status == HTTPStatus.FOUND
     [location] = answer.all("location")
-    assert location == f"{AUTH}/auth/login?return_to=https%3A%2F%2Fapp.sidecar.internal%2Fa%3Fb%3Dc"
+    assert location == f"{AUTH}/auth/login?return_to=https://app.sidecar.internal/a?b=c"
 
 
 @pytest.mark.parametrize("request_line", ["POST /save", "PUT /save", "DELETE /it", "GET /data.json"])
@@ -110,7 +110,7 @@ async def test_forged_identity_headers_let_nobody_in(lab: World) -> None:
 async def test_what_a_client_says_of_the_request_is_not_believed(lab: World, forged: list[str]) -> None:
     answer = await ask(lab, "GET /secret", *NAVIGATION, *forged)
     assert answer.status == HTTPStatus.FOUND
-    assert answer.all("location")[0].endswith("return_to=https%3A%2F%2Fapp.sidecar.internal%2Fsecret")
+    assert answer.all("location")[0].endswith("return_to=https://app.sidecar.internal/secret")
 
 
 async def test_the_app_gets_its_own_cookies_and_none_of_ours(profile: Profile, alice: StorageState) -> None:

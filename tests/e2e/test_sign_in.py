@@ -15,7 +15,7 @@ from tests.lab.world import ALICE, APP, AUTH, BOB, CARLA, DORA, TEAM, World
 async def test_a_handle_signs_in_and_leads_back_to_the_very_page(page: Page, lab: World) -> None:
     deep = f"{APP}/deep/link?with=a&query=string&and=%C3%A9"
     await page.goto(deep)
-    assert page.url.startswith(f"{AUTH}/auth/login?return_to=https%3A%2F%2Fapp.sidecar.internal%2Fdeep")
+    assert page.url.startswith(f"{AUTH}/auth/login?return_to=https://app.sidecar.internal/deep")
     await sign_in(page, ALICE)
     await page.wait_for_url(deep)
     headers = await shown(page)

@@ -5,14 +5,16 @@ import multiprocessing
 import sqlite3
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar.errors import StoreUnavailable
+from sidecar.errors import StoreFull, StoreUnavailable
 from sidecar.feed import Feed
+from sidecar.store import schema
 from sidecar.store.sqlite import SqliteStore
 
 LATER = time.time() + 3600
@@ -113,25 +115,67 @@ async def test_another_process_that_comes_and_goes_takes_nothing_away(store: Sql
     assert await asyncio.to_thread(in_processes, _look_in, [str(path)]) == [2]
 
 
+def _hold(path: str, held: Any, release: Any) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    held.set()
+    release.wait()
+    db.execute("ROLLBACK")
+    db.close()
+
+
+@contextmanager
+def write_lock_held(path: Path) -> Iterator[None]:
+    """By another process."""
+    held, release = PROCESSES.Event(), PROCESSES.Event()
+    process = PROCESSES.Process(target=_hold, args=(str(path), held, release))
+    process.start()
+    try:
+        held.wait()
+        yield
+    finally:
+        release.set()
+        process.join()
+
+
 async def test_a_write_lock_held_elsewhere_stops_writes_and_leaves_reads_and_the_loop_alone(
     store: SqliteStore, path: Path
 ) -> None:
     await store.revoke("aa" * 16, expires=LATER)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    writing = asyncio.create_task(store.revoke("bb" * 16, expires=LATER))
-    feed = Feed(store, max_stale=10)
-    await feed.catch_up()
-    assert feed.usable(time.time())
-    assert feed.revoked("aa" * 16)
-    assert await store.is_revoked("aa" * 16)
-    assert not writing.done()
-    with pytest.raises(StoreUnavailable):
-        await writing
-    other.execute("ROLLBACK")
-    other.close()
-    await asyncio.sleep(0)
+    with write_lock_held(path):
+        writing = asyncio.create_task(store.revoke("bb" * 16, expires=LATER))
+        feed = Feed(store, max_stale=10)
+        await feed.catch_up()
+        assert feed.usable(time.time())
+        assert feed.revoked("aa" * 16)
+        assert await store.is_revoked("aa" * 16)
+        assert not writing.done()
+        with pytest.raises(StoreUnavailable):
+            await writing
     await store.put("k", b"1", b"value", expires=LATER)
+
+
+async def test_a_worker_can_start_while_another_process_holds_the_write_lock(
+    store: SqliteStore, path: Path
+) -> None:
+    await store.revoke("aa" * 16, expires=LATER)
+    with write_lock_held(path):
+        late = SqliteStore(path, patience=0.5)
+        await late.open()
+        feed = Feed(late, max_stale=10)
+        await feed.catch_up()
+        assert feed.revoked("aa" * 16)
+        await late.close()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_done_later(store: SqliteStore, path: Path) -> None:
+    with write_lock_held(path):
+        first = asyncio.create_task(store.revoke("aa" * 16, expires=LATER))
+        calls = [store.put("k", b"%d" % n, b"value", expires=LATER) for n in range(10)]
+        answers = await asyncio.gather(first, *calls, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {StoreUnavailable}
+    await store.delete("other", b"1")  # the one under way is through
+    assert [await store.get("k", b"%d" % n) for n in range(10)] == [None] * 10
 
 
 async def test_a_file_that_is_no_database_is_unavailable_and_never_an_answer(path: Path) -> None:
@@ -142,6 +186,61 @@ async def test_a_file_that_is_no_database_is_unavailable_and_never_an_answer(pat
     for call in (store.is_revoked("aa" * 16), store.take("k", b"1"), store.feed(0), store.ping()):
         with pytest.raises(StoreUnavailable):
             await call
+    await store.close()
+
+
+async def test_a_damaged_file_is_unavailable_and_never_an_answer(store: SqliteStore, path: Path) -> None:
+    for number in range(200):
+        await store.revoke(f"{number:032x}", expires=LATER)
+    await store.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))  # the first page has the schema
+    damaged = SqliteStore(path)
+    for call in (damaged.is_revoked(f"{1:032x}"), damaged.revoke("aa" * 16, expires=LATER), damaged.feed(0)):
+        with pytest.raises(StoreUnavailable):
+            await call
+    await damaged.close()
+
+
+async def test_a_full_disk_stops_what_it_must_and_leaves_no_half_of_it(store: SqliteStore) -> None:
+    def limit(pages: int) -> Any:
+        return lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()
+
+    await store.put("k", b"1", b"old", expires=LATER)
+    await store._on(store._writer, limit(1))  # SQLite takes the present size
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.put("k", b"1", b"new" * 100_000, expires=LATER)
+    assert await store.get("k", b"1") == b"old"
+    await store._on(store._writer, limit(1 << 30))
+    assert await store.put("k", b"1", b"new" * 100_000, expires=LATER)
+
+
+async def test_a_path_that_is_a_folder_is_unavailable(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    with pytest.raises(StoreUnavailable):
+        await store.open()
+    await store.close()
+
+
+async def test_a_store_that_was_closed_is_unavailable(store: SqliteStore) -> None:
+    await store.close()
+    for call in (store.ping(), store.take("k", b"1")):
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await call
+
+
+async def test_a_database_of_an_older_sidecar_is_brought_forward_with_all_that_is_in_it(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in schema._VERSIONS[0]:
+            db.execute(statement)
+        db.executemany("INSERT INTO records VALUES ('k', ?, x'01', ?)", [(b"1", LATER), (b"2", LATER)])
+        db.execute("PRAGMA user_version = 1")
+    store = SqliteStore(path, max_records=3)
+    await store.open()
+    assert await store.get("k", b"1") == b"\x01"
+    await store.put("k", b"3", b"value", expires=LATER)
+    with pytest.raises(StoreFull):
+        await store.put("k", b"4", b"value", expires=LATER)
     await store.close()
 
 
