@@ -8,6 +8,8 @@ NETWORK := .lab/npm/.ready
 # Modules without I/O: every branch of theirs must be tested.
 PURE := sidecar/policy.py,sidecar/forwarded.py,sidecar/hosts.py,sidecar/identity_headers.py,sidecar/atproto/syntax.py
 
+unexport PYTHONDONTWRITEBYTECODE  # every process would compile every module anew
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup fmt lint types test test-fast bench bench-quick demo run clean
@@ -54,7 +56,7 @@ test: lint types $(NETWORK) ## everything: lint, types, all tests, branch covera
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
 test-fast: $(READY) ## all tests but the end-to-end ones
-	$(BIN)/pytest -m 'not e2e' -n 2
+	$(BIN)/pytest -m 'not e2e' -n 3  # two cores: some tests wait
 
 bench: $(READY) ## what a check costs, beside other servers; writes bench/results (under 10 minutes)
 	$(BIN)/python -m bench

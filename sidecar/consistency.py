@@ -8,6 +8,7 @@ import ipaddress
 import os
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -107,6 +108,7 @@ def _cookie_domain(settings: Settings) -> Iterator[Fault]:
         )
 
 
+@lru_cache(maxsize=4)  # 0.1 s each, and a configuration is looked at more than once
 def _public_suffix(domain: str) -> bool:
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - 4 MB that only a shared domain needs
 
