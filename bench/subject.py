@@ -30,7 +30,7 @@ EVERYONE = "everyone.bench.internal"  # for anyone signed in
 ALICE = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 BOB = "did:plc:bv6ggog3tya2z3vxsub7hnal"
 HANDLE = "alice.example.com"
-LOGIN = f"{PUBLIC_URL}/auth/login?return_to={quote(f'https://{HOST}{URI}', safe='')}"
+LOGIN = f"{PUBLIC_URL}/auth/login?return_to={quote(f'https://{HOST}{URI}', safe='/:?=')}"
 
 ALLOWED = Expected(200, {"x-user-did": ALICE, "x-user-handle": HANDLE})
 SENT_TO_SIGN_IN = Expected(302, {"location": LOGIN})

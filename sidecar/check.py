@@ -61,7 +61,7 @@ class Check:
         self._tally = tally
         self._seen = seen
         self._now = now
-        self._known: Recent[tuple[bytes, str], _Known] = Recent(settings.limits.cached_cookies)
+        self._standing: Recent[tuple[bytes, str], _Standing] = Recent(settings.limits.cached_cookies)
         self._sign_in_first: Recent[str, Reply] = Recent(_REMEMBERED_HOSTS)
         self._redirected = _Offered()
         self._offered = _Offered()
@@ -75,6 +75,10 @@ class Check:
             target = forwarded.read(headers)
         except Unreadable as error:
             return self._unreadable(error.reason)
+        return self.answer_for(target)
+
+    def answer_for(self, target: Target) -> Reply:
+        """The reply to a check whose headers have been read."""
         now = self._now()
         if not self._feed.usable(now):
             return self._unavailable(target)
@@ -84,27 +88,27 @@ class Check:
             return self._duplicate_cookies(target)
         if value is None:
             return self._without_cookie(target)
-        known = self._known_before(target, value, now)
-        return self._judge(target, value, now) if known is None else self._repeat(target, known)
+        standing = self._standing.get((value, target.host))
+        if standing is None or target.websocket_origin or not self._holds(standing, now):
+            return self._judge(target, value, now)
+        return self._repeat(target, standing)
 
-    def _known_before(self, target: Target, value: bytes, now: float) -> "_Known | None":
-        """What was decided of the same cookie at the same host, if all that it rests on still holds."""
-        known = self._known.get((value, target.host))
-        if (
-            known is None
-            or now >= known.until
-            or self._feed.revoked(known.session.id)
-            or self._feed.handle_fact(known.session.did) is not known.fact
-            or target.websocket_origin
-        ):
-            return None
-        return known
+    def _holds(self, standing: "_Standing", now: float) -> bool:
+        return (
+            now < standing.until
+            and not self._feed.revoked(standing.session.id)
+            and self._feed.handle_fact(standing.session.did) is standing.fact
+        )
 
-    def _repeat(self, target: Target, known: "_Known") -> Reply:
-        if known.decision.allowed:
-            self._seen(known.session.did)
-            return known.reply
-        return self._forbidden(target, known)
+    def _repeat(self, target: Target, standing: "_Standing") -> Reply:
+        decision, session = standing.decision, standing.session
+        self._seen(session.did)
+        if decision.allowed:
+            return standing.reply
+        self._tally.refused(decision.app, decision.reason, session.did, session.id)
+        if target.navigation or target.page:
+            return self._forbidden(target, standing.who, decision)
+        return standing.reply
 
     def _judge(self, target: Target, value: bytes, now: float) -> Reply:
         """The long way: signature, age, revocation, rules."""
@@ -127,21 +131,19 @@ class Check:
     def _signed_in(self, target: Target, value: bytes, session: Session, now: float) -> Reply:
         fact = self._feed.handle_fact(session.did)
         who = principal(session, fact, now=now, max_age=self._handle_max_age)
-        self._seen(session.did)
         decision = self._policy.decide(who, target.host)
         until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
-        known = _Known(_answer(who, decision), session, who, decision, fact, until)
-        if not decision.allowed:
-            self._known.add((value, target.host), known)
-            return self._forbidden(target, known)
-        if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
-            return self._foreign_websocket(target, session, decision)
-        if self._sessions.due(session, now):
-            offers = self._redirected if target.renewable else self._offered
-            if offers.offer(session.id, now):
-                return self._renewed(target, self._sessions.renewed(session, fact, now), who, now)
-        self._known.add((value, target.host), known)
-        return known.reply
+        reply = _allowed(who) if decision.allowed else _refused(who, decision)
+        standing = _Standing(reply, session, who, decision, fact, until)
+        if decision.allowed:
+            if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
+                return self._foreign_websocket(target, session, decision)
+            if self._sessions.due(session, now):
+                offers = self._redirected if target.renewable else self._offered
+                if offers.offer(session.id, now):
+                    return self._renewed(target, self._sessions.renewed(session, fact, now), who, now)
+        self._standing.add((value, target.host), standing)
+        return self._repeat(target, standing)
 
     def _renewed(self, target: Target, session: Session, who: Principal, now: float) -> Reply:
         """A page load is redirected to itself with the new cookie, which plain forward_auth would drop from
@@ -152,7 +154,7 @@ class Check:
         cookie = (b"set-cookie", self._sessions.cookie(session, now).encode())
         if target.renewable:
             return redirect(302, f"{self._scheme}://{target.host}{target.uri}", [cookie])
-        return Reply(200, [*identity_headers(who), cookie, _NOTHING], b"")
+        return _allowed(who, cookie)
 
     # refusals, one each
 
@@ -176,18 +178,14 @@ class Check:
             self._sign_in_first.add(target.host, reply)
         return reply
 
-    def _forbidden(self, target: Target, known: "_Known") -> Reply:
-        who, reason = known.who, known.decision.reason
-        self._tally.refused(known.decision.app, reason, who.did, known.session.id)
-        if not (target.navigation or target.page):
-            return known.reply
+    def _forbidden(self, target: Target, who: Principal, decision: Decision) -> Reply:
         return self._forbidden_page.reply(
             403,
             handle=who.handle or NO_HANDLE,
             did=who.did,
             host=target.host,
             login_url=self._login(target, switch=True),
-            reason=reason,
+            reason=decision.reason,
         )
 
     def _foreign_websocket(self, target: Target, session: Session, decision: Decision) -> Reply:
@@ -250,8 +248,8 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A decision and what it rests on. It holds until `until`, unless the session is revoked or the fact
+class _Standing:
+    """A decision and what it rests on. It stands until `until`, unless the session is revoked or the fact
     replaced.
 
     `reply`: the answer, but for refusals that a person will look at.
@@ -265,9 +263,11 @@ class _Known:
     until: float
 
 
-def _answer(who: Principal, decision: Decision) -> Reply:
-    if decision.allowed:
-        return Reply(200, [*identity_headers(who), _NOTHING], b"")
+def _allowed(who: Principal, *more: tuple[bytes, bytes]) -> Reply:
+    return Reply(200, [*identity_headers(who), *more, _NOTHING], b"")
+
+
+def _refused(who: Principal, decision: Decision) -> Reply:
     return json_reply(403, {"error": "forbidden", "reason": decision.reason, "did": who.did})
 
 

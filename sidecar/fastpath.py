@@ -4,9 +4,13 @@ Owns: which requests may be answered there, and the bytes on the wire. What is a
 the very function the ASGI way calls, so the two can't differ in what they decide.
 Doesn't belong here: any decision about a visitor.
 
+Of the requests for a page and what is on it, most differ in little but their URI. So where somebody is
+signed in, the bytes around the URI are remembered with what was read from them. What comes in the very same
+bytes isn't parsed again; the check answers it like any other.
+
 It leans on these internals of `uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`, as of the versions
-in TESTED: `on_message_begin` makes `url`, `headers` and `scope` and nothing else that matters to us;
-`on_header` fills `headers` with names in lower case; `cycle` is None before the first ASGI request of a
+in TESTED: a request is made of nothing but `on_message_begin`, `on_url`, `on_header` and
+`on_headers_complete`, which can be called late; `cycle` is None before the first ASGI request of a
 connection; `flow.write_paused`; `timeout_keep_alive`, `timeout_keep_alive_handler`;
 `server_state.default_headers` and `.total_requests`. Under any other version `protocol` says so once and the
 plain way is used; `server.fast_path = false` does the same.
@@ -19,13 +23,17 @@ fault.
 import http
 import logging
 from asyncio import TimerHandle, Transport
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from sidecar import forwarded
+from sidecar.check import Check
+from sidecar.forwarded import Target, Unreadable, is_uri
+from sidecar.recent import Recent
 from sidecar.replies import Reply
 
 log = logging.getLogger("sidecar")
@@ -33,7 +41,11 @@ log = logging.getLogger("sidecar")
 TESTED = ("0.54",)
 _ASGI_ONLY = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 
-Answer = Callable[[list[tuple[bytes, bytes]]], Reply]
+Around = tuple[bytes, bytes]  # a request's bytes before and after its URI
+_SIGNED_IN = (200, 403)  # answers to somebody with a session: nobody else can fill the memory
+_REMEMBERED = 2000
+_MOST_REMEMBERED = 4096  # bytes of a request: 8 MB for all of them
+_known: WeakKeyDictionary[Check, Recent[Around, Target]] = WeakKeyDictionary()  # for all connections
 
 
 def protocol(*, wanted: bool, version: str = uvicorn.__version__) -> type[HttpToolsProtocol]:
@@ -54,9 +66,14 @@ class FastPath(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._answer: Answer | None = None
+        self._check: Check | None = None  # None: everything goes the ASGI way
+        self._known: Recent[Around, Target] = Recent(1)
         self._urls: frozenset[bytes] = frozenset()
-        self._answered = False
+        self._between = True  # whether all that was read so far was answered here
+        self._begun = 0  # requests, in the bytes just read
+        self._target: Target | None = None
+        self._reply: Reply | None = None
+        self._bodyless = True
         self._active_at = 0.0
         self._idle_timer: TimerHandle | None = None
 
@@ -64,7 +81,8 @@ class FastPath(HttpToolsProtocol):
         super().connection_made(transport)
         gate = getattr(self.app, "gate", None)  # None where uvicorn wrapped the app (log level trace)
         if gate is not None and gate.may_connect(self.client):
-            self._answer = gate.check.answer
+            self._check = gate.check
+            self._known = _known.setdefault(gate.check, Recent(_REMEMBERED))
             path = gate.check_path.encode()
             self._urls = frozenset((path, path + b"?"))
 
@@ -73,33 +91,70 @@ class FastPath(HttpToolsProtocol):
             self._idle_timer.cancel()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        found = _around_uri(data) if self._between else None
+        if found is not None and self._repeat(*found):
+            return
+        self._begun = 0
+        super().data_received(data)
+        if found is not None and self._between and self._begun == 1:
+            self._remember(found[0])
+
+    def _repeat(self, around: Around, uri: bytes) -> bool:
+        """Answer a request that differs from an earlier one in its URI alone."""
+        target = self._known.get(around)
+        reply = self._reply_to(target.at(uri)) if target is not None and not self.flow.write_paused else None
+        if reply is None:
+            return False
+        self._finish(reply)
+        return True
+
+    def _remember(self, around: Around) -> None:
+        if self._target is not None and self._reply is not None and self._reply.status in _SIGNED_IN:
+            self._known.add(around, self._target)
+
     def on_message_begin(self) -> None:
-        """As uvicorn's, but for the scope, which only the ASGI way needs."""
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
+        self._begun += 1
+        self._between = False
+        self._bodyless = True
+        self._reply = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in _ASGI_ONLY:
+            self._bodyless = False
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        reply = self._reply()
-        if reply is None:
-            url, headers, expect = self.url, self.headers, self.expect_100_continue
-            super().on_message_begin()
-            self.url, self.expect_100_continue = url, expect
-            self.headers += headers
-            super().on_headers_complete()
-            return
-        self._answered = True
-        self._send(reply)
+        self._target = self._read()
+        self._reply = self._reply_to(self._target) if self._target is not None else None
+        if self._reply is None:
+            self._fall_through()
+
+    def _fall_through(self) -> None:
+        """Tell uvicorn what was kept from it so far."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        super().on_url(url)
+        for name, value in headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._answered:
+        if self._reply is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._answered:
+        if self._reply is None:
             super().on_message_complete()
             return
-        self._answered = False
+        self._between = True
+        self._finish(self._reply)
+
+    def _finish(self, reply: Reply) -> None:
+        self.transport.write(reply.wire or self._wire(reply))
         self.server_state.total_requests += 1
         self._active_at = self.loop.time()
         if self._idle_timer is None:
@@ -119,29 +174,34 @@ class FastPath(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation leaves the None out
         return cycle is None or cycle.response_complete
 
-    def _reply(self) -> Reply | None:
-        """The answer, where this request may be answered here."""
-        if self.url not in self._urls or self._answer is None or not self._is_plain():
+    def _read(self) -> Target | None:
+        """What the check is about, where it may be answered here."""
+        if self.url not in self._urls or not self._is_plain():
             return None
         try:
-            return self._answer(self.headers)
+            return forwarded.read(self.headers)
+        except Unreadable:
+            return None
+
+    def _reply_to(self, target: Target) -> Reply | None:
+        if self._check is None:
+            return None
+        try:
+            return self._check.answer_for(target)
         except Exception:  # noqa: BLE001 # the ASGI way meets the same fault, logs it and answers 500
             return None
 
     def _is_plain(self) -> bool:
         parser = self.parser
         return (
-            self._is_idle()
-            and _ASGI_ONLY.isdisjoint(dict(self.headers))
+            self._bodyless
+            and self._is_idle()
             and parser.get_method() == b"GET"
             and parser.should_keep_alive()
             and not parser.should_upgrade()
             and parser.get_http_version() == "1.1"
             and not self.flow.write_paused
         )
-
-    def _send(self, reply: Reply) -> None:
-        self.transport.write(reply.wire or self._wire(reply))
 
     def _wire(self, reply: Reply) -> bytes:
         """The reply's bytes, kept with it for the next time unless they carry a date."""
@@ -153,6 +213,16 @@ class FastPath(HttpToolsProtocol):
         if not self.server_state.default_headers:
             reply.wire = wire
         return wire
+
+
+def _around_uri(data: bytes) -> tuple[Around, bytes] | None:
+    """A request in two around the value of its X-Forwarded-Uri, and that value; None where it isn't plain."""
+    at = data.rfind(b"ri: /")
+    if at < 0 or len(data) > _MOST_REMEMBERED or data[at - 15 : at].lower() != b"\r\nx-forwarded-u":
+        return None
+    start, end = at + 4, data.find(b"\r\n", at)
+    uri = data[start:end]
+    return ((data[:start], data[end:]), uri) if is_uri(uri) else None
 
 
 @lru_cache

@@ -8,11 +8,11 @@ come from the client untouched and are never read. What is missing, doubled or o
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import product
 from posixpath import normpath
+from types import MappingProxyType
 from urllib.parse import unquote
 
 from sidecar.hosts import canonical_host
@@ -42,9 +42,11 @@ _SPELLINGS = frozenset(
 _TWINS = _SPELLINGS - _SINGLE - _SENT
 
 # Visible ASCII without "#": nothing that a URL parser drops, or cuts at.
-_PLAIN_URI = re.compile(rb"/[!\"$-~]*")
+_IN_A_URI = bytes(code for code in range(0x21, 0x7F) if code != ord("#"))
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110 section 5.6.2
 _SCHEMES = {b"http": "http", b"https": "https"}
+_FETCH_METADATA = frozenset((_MODE, _DEST, _SITE))
+_NOT_RENEWABLE = frozenset((_PURPOSE, b"upgrade", b"range"))
 _FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
 _URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<host>[A-Za-z0-9.:\[\]-]+)(?P<uri>/[!\"$-~]*)?")
 
@@ -57,29 +59,81 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True)
 class Target:
     """The request that Caddy asks about.
 
-    `method`: as sent. `scheme`: http or https. `host`: canonical. `uri`: path and query as the client sent
-    them, visible ASCII from "/" on. `cookies`: value of each Cookie header. `address`: the client's, or "".
-
-    `navigation`: a person's browser loads a page, and a redirect to the sign-in page will bring it back.
-    `page`: a person will look at the answer, but can't be sent to sign in and back (a form's POST, a frame).
-    `renewable`: a plain page load that may be redirected to itself for a new cookie.
-    `websocket_origin`: the Origin of a WebSocket upgrade, "" where it has none; None for any other request.
+    `host`: canonical. `uri`: path and query as the client sent them, visible ASCII from "/" on. `cookies`:
+    value of each Cookie header. The rest is worked out when somebody wants to know: an allow doesn't.
     """
 
-    method: str
-    scheme: str
-    host: str
-    uri: str
-    cookies: list[bytes]
-    address: str
-    navigation: bool
-    page: bool
-    renewable: bool
-    websocket_origin: str | None
+    __slots__ = ("_accept", "_method", "_values", "cookies", "host", "uri")
+
+    def __init__(
+        self,
+        host: str,
+        uri: str,
+        cookies: list[bytes],
+        *,
+        method: bytes = b"GET",
+        values: Mapping[bytes, bytes] = MappingProxyType({}),
+        accept: bytes = b"",
+    ) -> None:
+        self.host = host
+        self.uri = uri
+        self.cookies = cookies
+        self._method = method
+        self._values = values
+        self._accept = accept
+
+    def at(self, uri: bytes) -> "Target":
+        """The same request for another URI, which `is_uri`."""
+        text = uri.decode("ascii")
+        return Target(
+            self.host, text, self.cookies, method=self._method, values=self._values, accept=self._accept
+        )
+
+    @property
+    def navigation(self) -> bool:
+        """A person's browser loads a page, and a redirect to the sign-in page will bring it back."""
+        return self._safe and self._shows_a_document
+
+    @property
+    def page(self) -> bool:
+        """A person will look at the answer, but can't be sent to sign in and back: a form's POST, a frame."""
+        framed = self._values.get(_MODE) == b"navigate" and self._values.get(_DEST) in _FRAMES
+        return framed or (self._shows_a_document and not self._safe)
+
+    @property
+    def renewable(self) -> bool:
+        """A plain page load that may be redirected to itself for a new cookie."""
+        return (
+            self._method == b"GET"
+            and self._values.get(_MODE) == b"navigate"
+            and self._values.get(_DEST) == b"document"
+            and _NOT_RENEWABLE.isdisjoint(self._values)
+        )
+
+    @property
+    def websocket_origin(self) -> str | None:
+        """The Origin of a WebSocket upgrade, "" where it has none; None for any other request.
+
+        By the Upgrade header, whatever the method: RFC 8441 has CONNECT where RFC 6455 has GET.
+        """
+        upgrade = self._values.get(b"upgrade")
+        if upgrade is None or b"websocket" not in upgrade.lower():
+            return None
+        return self._values.get(b"origin", b"").decode("latin-1")
+
+    @property
+    def _safe(self) -> bool:
+        return self._method in (b"GET", b"HEAD")
+
+    @property
+    def _shows_a_document(self) -> bool:
+        """By Fetch Metadata; by Accept where a browser sends none (plain http)."""
+        if _FETCH_METADATA.isdisjoint(self._values):
+            return b"text/html" in self._accept.lower() and b"upgrade" not in self._values
+        return self._values.get(_MODE) == b"navigate" and self._values.get(_DEST) == b"document"
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
@@ -101,21 +155,17 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
     scheme = _SCHEMES.get(proto)
     if scheme is None:
         raise Unreadable("bad_x_forwarded_proto")
-    if not _PLAIN_URI.fullmatch(uri):
+    if not is_uri(uri):
         raise Unreadable("bad_x_forwarded_uri")
-    navigation, page, renewable = _kind(values, method, accept)
-    return Target(
-        _token(method),
-        scheme,
-        _canonical_host(host, scheme),
-        uri.decode("ascii"),
-        cookies,
-        values.get(_FOR, b"").decode("latin-1"),
-        navigation,
-        page,
-        renewable,
-        _websocket_origin(values) if b"upgrade" in values else None,
-    )
+    if not _is_method(method):
+        raise Unreadable("bad_x_forwarded_method")
+    canonical = _canonical_host(host, scheme)
+    return Target(canonical, uri.decode("ascii"), cookies, method=method, values=values, accept=accept)
+
+
+def is_uri(text: bytes) -> bool:
+    """Whether it is a path and query as a client may send them: from "/" on, without a fragment."""
+    return text.startswith(b"/") and not text.translate(None, _IN_A_URI)
 
 
 def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
@@ -126,34 +176,9 @@ def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
         seen.add(name)
 
 
-def _kind(values: dict[bytes, bytes], method: bytes, accept: bytes) -> tuple[bool, bool, bool]:
-    """(navigation, page, renewable), by Fetch Metadata; by Accept where a browser sends none (plain http)."""
-    mode = values.get(_MODE)
-    dest = values.get(_DEST)
-    safe = method in (b"GET", b"HEAD")
-    if mode is None and dest is None and _SITE not in values:
-        document = b"text/html" in accept.lower() and b"upgrade" not in values
-        return document and safe, document and not safe, False
-    if mode != b"navigate":
-        return False, False, False
-    if dest != b"document":
-        return False, dest in _FRAMES, False
-    renewable = method == b"GET" and not (_PURPOSE in values or b"upgrade" in values or b"range" in values)
-    return safe, not safe, renewable
-
-
-def _websocket_origin(values: dict[bytes, bytes]) -> str | None:
-    """By the Upgrade header, whatever the method: RFC 8441 has CONNECT where RFC 6455 has GET."""
-    if b"websocket" not in values[b"upgrade"].lower():
-        return None
-    return values.get(b"origin", b"").decode("latin-1")
-
-
 @lru_cache(maxsize=256)
-def _token(method: bytes) -> str:
-    if not _TOKEN.fullmatch(method):
-        raise Unreadable("bad_x_forwarded_method")
-    return method.decode("ascii")
+def _is_method(text: bytes) -> bool:
+    return _TOKEN.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ import hashlib
 import html as markup
 import secrets
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from jinja2 import (
     ChoiceLoader,
@@ -110,8 +111,13 @@ class Prepared:
         """The page with every slot filled, escaped for text and attributes. KeyError for a missing value."""
         filled = self._parts.copy()
         for place, slot in self._slots:
-            filled[place] = markup.escape(values[slot]).encode()
+            filled[place] = _escaped(values[slot])
         return html(status, b"".join(filled), (*self._headers, *headers))
+
+
+@lru_cache(maxsize=1024)
+def _escaped(text: str) -> bytes:
+    return markup.escape(text).encode()
 
 
 def security_headers(style: str, *, forms: str, framed_by_its_own_origin: bool = False) -> tuple[Header, ...]:

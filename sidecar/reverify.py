@@ -57,7 +57,7 @@ class Reverifier:
         self._working: asyncio.Task[None] | None = None
 
     def seen(self, did: str) -> None:
-        """Remember that someone is here. Called by every allowed check."""
+        """Remember that someone is here. Called by every check of somebody signed in."""
         if did not in self._seen and len(self._seen) < _MOST_SEEN:
             self._seen.add(did)
 

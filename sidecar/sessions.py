@@ -10,7 +10,6 @@ The end of a session is fixed at sign-in; settings changed later can only shorte
 
 import hashlib
 import json
-import re
 import secrets
 from dataclasses import dataclass, replace
 
@@ -55,7 +54,7 @@ class Sessions:
         self._secure = not settings.loopback
         self.name = cookie_name("sidecar_session", secure=self._secure, domain=self._domain)
         self._wanted = self.name.encode()
-        self._plainly = re.compile(rb"(?:^|; )" + re.escape(self._wanted) + rb"=([^; ]*)(?:;|$)")
+        self._assigned = self._wanted + b"="
         # One signer for all cookies: URLSafeSerializer makes one for each, which costs more than the HMAC.
         self._signer = Signer(
             list(reversed(settings.session.cookie_secrets)),  # itsdangerous signs with the last
@@ -83,11 +82,12 @@ class Sessions:
         """The session cookie's value, or None. Raises DuplicateCookies where there are two."""
         if len(cookie_headers) == 1:
             header = cookie_headers[0]
-            count = header.count(self._wanted)
-            if count == 0:
+            if self._wanted not in header:
                 return None
-            if count == 1 and (match := self._plainly.search(header)):
-                return match[1]
+            before, _, after = header.partition(self._assigned)
+            alone = self._wanted not in before and self._wanted not in after
+            if alone and (not before or before.endswith(b"; ")):
+                return after.partition(b";")[0].strip()
         return self._find_one(cookie_headers)
 
     def _find_one(self, cookie_headers: list[bytes]) -> bytes | None:

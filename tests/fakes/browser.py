@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-from starlette.types import ASGIApp
+
+from sidecar.app import Sidecar
+from tests.fakes.both_ways import expect_the_same, twin
 
 NAVIGATION = {
     "sec-fetch-site": "none",
@@ -28,7 +30,7 @@ FETCH = {
 class Browser:
     """One browser's cookie jar, in front of one sidecar at `public_url`."""
 
-    app: ASGIApp
+    app: Sidecar
     public_url: str
     prefix: str = "/auth"
     address: str = "203.0.113.7"
@@ -68,7 +70,7 @@ class Browser:
     async def check(
         self, url: str, method: str = "GET", headers: dict[str, str] | None = None
     ) -> httpx.Response:
-        """Caddy's subrequest for a request of this browser to a protected app."""
+        """Caddy's subrequest for a request of this browser to a protected app; answered both ways."""
         parts = urlsplit(url)
         uri = url.removeprefix(f"{parts.scheme}://{parts.netloc}") or "/"
         forwarded = {
@@ -80,11 +82,13 @@ class Browser:
             "x-forwarded-for": self.address,
         }
         request = self._client.build_request("GET", f"{parts.scheme}://{parts.netloc}/", headers=headers)
-        request.headers.update(
-            forwarded
-        )  # the jar has chosen by the app's address; the check's own path comes now
+        # The jar has chosen by the app's address; the check's own path comes now.
+        request.headers.update(forwarded)
         request.url = httpx.URL(f"{parts.scheme}://{parts.netloc}{self.prefix}/check")
-        return await self._client.send(request)
+        before = twin(self.app.gate.check)
+        answer = await self._client.send(request)
+        expect_the_same(self.app, request, before, answer)
+        return answer
 
     async def _go(
         self, method: str, url: str, headers: dict[str, str], data: dict[str, str] | None = None

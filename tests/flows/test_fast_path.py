@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
@@ -12,13 +12,14 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar import fastpath
+from sidecar import fastpath, forwarded
 from sidecar.app import Sidecar
 from sidecar.fastpath import FastPath
 from sidecar.replies import Reply
 from sidecar.sessions import Session
 from sidecar.settings import App, Server, Settings, StoreSettings
 from sidecar.settings import Session as SessionSettings
+from sidecar.store import Revocation
 from sidecar.store.memory import MemoryStore
 
 NOW = 1_800_000_000.0
@@ -36,24 +37,35 @@ SETTINGS = Settings(
 
 @dataclass
 class Way:
-    """One running server, and how many answers its fast path gave."""
+    """One running server, how many answers its fast path gave, and the most bytes that waited to be sent."""
 
     port: int
     sidecar: Sidecar
     answered: int = 0
+    waiting: int = 0
+    connections: set[FastPath] = field(default_factory=set)
 
     async def raw(self, *chunks: bytes, half_close: bool = False) -> bytes:
         """Everything the server says to these bytes on one connection, until it closes it."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        for chunk in chunks:
-            writer.write(chunk)
-            await writer.drain()
-            await asyncio.sleep(0.02)  # so that each arrives by itself
-        if half_close:
-            writer.write_eof()
-        received = await reader.read()
+        received: list[bytes] = []
+        reading = asyncio.create_task(_collect(reader, received))
+        with suppress(ConnectionError):  # after a refusal it listens no more
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(0.02)  # so that each arrives by itself
+            if half_close:
+                writer.write_eof()
+        await reading
         writer.close()
-        return received
+        return b"".join(received)
+
+
+async def _collect(reader: asyncio.StreamReader, received: list[bytes]) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            received.append(data)
 
 
 @asynccontextmanager
@@ -62,9 +74,14 @@ async def way(*, fast: bool) -> AsyncIterator[Way]:
     started = Way(0, sidecar)
 
     class Counting(FastPath):
-        def _send(self, reply: Reply) -> None:
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
+            started.connections.add(self)
+            super().connection_made(transport)
+
+        def _finish(self, reply: Reply) -> None:
             started.answered += 1
-            super()._send(reply)
+            super()._finish(reply)
+            started.waiting = max(started.waiting, self.transport.get_write_buffer_size())
 
     config = uvicorn.Config(
         sidecar,
@@ -107,6 +124,7 @@ def both(ways: tuple[Way, Way]) -> tuple[Way, Way]:
     """Both ways, with no answer counted yet."""
     for each in ways:
         each.answered = 0
+        each.connections.clear()
     return ways
 
 
@@ -158,10 +176,10 @@ ANSWERED_AT_ONCE = {
     "two session cookies": request(SESSION_COOKIE, SESSION_COOKIE, *NAVIGATE),
     "unknown host": request(SESSION_COOKIE, host=b"evil.net"),
     "renewal": request(AGED, *NAVIGATE),
-    "repeated header": request(b"X-Forwarded-Uri: /other", SESSION_COOKIE),
-    "twin header": request(b"X_Forwarded_Uri: /other", SESSION_COOKIE),
 }
 LEFT_TO_ASGI = {
+    "repeated header": request(b"X-Forwarded-Uri: /other", SESSION_COOKIE),
+    "twin header": request(b"X_Forwarded_Uri: /other", SESSION_COOKIE),
     "a query of the client's": request(SESSION_COOKIE, path=b"/auth/check?policy=lax"),
     "post": request(SESSION_COOKIE, b"Content-Length: 0", method=b"POST"),
     "head": request(SESSION_COOKIE, method=b"HEAD"),
@@ -213,6 +231,100 @@ async def test_what_the_fast_path_does_not_know_for_certain_it_leaves_to_asgi(
 def _without_request_id(reply: bytes) -> bytes:
     """404 pages carry one, different each time."""
     return reply if b"x-request-id" not in reply else reply.split(b"\r\n")[0]
+
+
+async def test_a_request_in_the_same_bytes_but_for_its_uri_is_answered_without_the_parser(
+    both: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, plain = both
+    uris = (b"/first", b"/second?x=%41", b"/")
+    sent = (*(request(SESSION_COOKIE, b"Via: memory", uri=uri) for uri in uris), CLOSE)
+    read: list[object] = []
+    original = forwarded.read
+
+    def noted(headers: Iterable[tuple[bytes, bytes]]) -> forwarded.Target:
+        read.append(headers)
+        return original(headers)
+
+    monkeypatch.setattr(forwarded, "read", noted)
+    fast_reply = await fast.raw(*sent)
+    assert (fast.answered, len(read)) == (3, 1)
+    assert fast_reply == await plain.raw(*sent)
+
+
+async def test_the_page_for_the_refused_is_for_the_uri_that_was_asked_for(both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    sent = (*(request(STRANGER, *NAVIGATE, uri=uri) for uri in (b"/first", b"/second")), CLOSE)
+    reply = same((await fast.raw(*sent), await plain.raw(*sent)))
+    assert reply.index(b"/first&amp;") < reply.index(b"/second&amp;")
+
+
+async def test_only_the_uri_that_caddy_forwards_is_looked_past(both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    sent = (*(request(STRANGER, b"X-Not-The-Uri: " + uri, *NAVIGATE) for uri in (b"/one", b"/two")), CLOSE)
+    assert same((await fast.raw(*sent), await plain.raw(*sent))).count(b"/page?x=1") >= 2
+
+
+async def test_pipelined_checks_are_each_answered_again(both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    burst = request(SESSION_COOKIE) + request(SESSION_COOKIE, b"Via: burst")
+    reply = same((await fast.raw(burst, burst, CLOSE), await plain.raw(burst, burst, CLOSE)))
+    assert reply.count(b"x-user-did") == 4
+
+
+@pytest.mark.parametrize(
+    "uri", [b"relative", b"/a b", b"/#", b"/\x80", b"/x\r\nX-Forwarded-Host: evil.net", b"/" + b"x" * 5000]
+)
+async def test_what_is_remembered_is_no_answer_to_an_odd_uri(uri: bytes, both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    sent = (request(SESSION_COOKIE), request(SESSION_COOKIE, uri=uri), CLOSE)
+    same((await fast.raw(*sent), await plain.raw(*sent)))
+
+
+async def test_what_is_remembered_is_judged_anew(both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    session = replace(SESSION, id="cd" * 16)
+    check = request(b"Cookie: " + cookie(fast.sidecar, session))
+
+    async def replies(way: Way) -> list[bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", way.port)
+        answers = []
+        for _ in range(3):
+            writer.write(check)
+            answers.append(await reader.readuntil(b"\r\n\r\n"))
+        way.sidecar.feed.apply(Revocation(1, session.id, NOW + 3600))
+        writer.write(check)
+        answers.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+        return answers
+
+    answers = await replies(fast)
+    assert [answer.split()[1] for answer in answers] == [b"200", b"200", b"200", b"401"]
+    assert fast.answered == 4
+    assert answers == await replies(plain)
+
+
+async def test_bytes_behind_an_unfinished_request_are_part_of_it(both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    check = request(SESSION_COOKIE)
+    begun = b"GET /auth/healthz HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nX-Rest: "
+    for sent in (
+        (check, begun, check, CLOSE),
+        (check, b"\r\n", check, CLOSE),
+        (check, check + b"G", b"ET /"),
+    ):
+        same((await fast.raw(*sent, half_close=True), await plain.raw(*sent, half_close=True)))
+
+
+async def test_a_stranger_cannot_fill_the_memory(both: tuple[Way, Way]) -> None:
+    async with way(fast=True) as fast:
+        strange = [b"Cookie: sidecar_session=forged", b"Cookie: a=b", SESSION_COOKIE + b"; sidecar_session=x"]
+        await fast.raw(*(request(each) for each in strange), CLOSE)
+        assert fast.answered == 3
+        known = fastpath._known[fast.sidecar.gate.check]
+        assert len(known) == 0
+        await fast.raw(request(SESSION_COOKIE), request(SESSION_COOKIE, b"X-Long: " + b"x" * 5000), CLOSE)
+        assert len(known) == 1
 
 
 async def test_pipelined_checks_are_answered_in_order(both: tuple[Way, Way]) -> None:
@@ -273,6 +385,24 @@ async def test_a_client_that_does_not_read_is_left_to_flow_control(both: tuple[W
         await reader.readexactly(length)
         count += 1
     await feeding
+    writer.close()
+    assert fast.waiting < 1_000_000
+
+
+async def test_what_is_remembered_waits_for_a_client_that_does_not_read(both: tuple[Way, Way]) -> None:
+    fast, _ = both
+    reader, writer = await asyncio.open_connection("127.0.0.1", fast.port)
+    for answered in (1, 2):
+        writer.write(request(SESSION_COOKIE))
+        await reader.readuntil(b"\r\n\r\n")
+        assert fast.answered == answered
+    [connection] = fast.connections
+    connection.flow.pause_writing()
+    writer.write(request(SESSION_COOKIE))
+    await asyncio.sleep(0.1)
+    assert fast.answered == 2
+    connection.flow.resume_writing()
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
     writer.close()
 
 
@@ -337,8 +467,8 @@ async def test_random_requests_get_the_same_reply_both_ways(
     both: tuple[Way, Way], headers: list[bytes], uri: bytes
 ) -> None:
     fast, plain = both
-    sent = request(*headers, uri=uri) + CLOSE
-    same((await fast.raw(sent), await plain.raw(sent)))
+    sent = (request(*headers, uri=uri), request(*headers, uri=b"/again"), request(*headers, uri=uri) + CLOSE)
+    same((await fast.raw(*sent), await plain.raw(*sent)))
 
 
 async def test_an_untested_uvicorn_switches_the_fast_path_off_and_says_so(

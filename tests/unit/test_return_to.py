@@ -24,7 +24,7 @@ def accept(text: str | None, *, scheme: str = "https", prefix: str = "/auth") ->
 
 
 def target(uri: str, host: str = "app.example.com") -> Target:
-    return Target("GET", "https", host, uri, [], "", True, False, True, None)
+    return Target(host, uri, [])
 
 
 def back_to(uri: str, host: str = "app.example.com", *, scheme: str = "https") -> tuple[str, bool]:

@@ -141,6 +141,22 @@ def test_the_session_cookie_is_found_by_its_exact_name(headers: list[bytes], fou
     assert make().find(headers) == found
 
 
+@given(
+    st.lists(
+        st.sampled_from([b"__Host-sidecar_session", b"=", b"; ", b";", b" ", b"a", b"x="]), max_size=9
+    ).map(b"".join)
+)
+def test_finding_the_cookie_quickly_is_finding_it_thoroughly(header: bytes) -> None:
+    sessions = make()
+    try:
+        expected = sessions._find_one([header])
+    except DuplicateCookies:
+        with pytest.raises(DuplicateCookies):
+            sessions.find([header])
+    else:
+        assert sessions.find([header]) == expected
+
+
 def test_a_session_ends_when_unused_for_the_idle_time() -> None:
     sessions = make(idle=100.0, absolute=1000.0)
     session = sessions.start(DID, None, NOW)

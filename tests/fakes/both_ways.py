@@ -1,0 +1,104 @@
+"""Every check that a test makes, made by the fast path too, and held against what ASGI answered.
+
+Owns: putting one request to `FastPath` without a socket, as a first one and as one that is remembered.
+What it doesn't answer itself it leaves to ASGI, which is what the test sees anyway.
+"""
+
+import asyncio
+import copy
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import uvicorn
+from uvicorn.server import ServerState
+
+from sidecar import fastpath
+from sidecar.app import Sidecar
+from sidecar.check import Check
+from sidecar.fastpath import FastPath
+from sidecar.tally import Tally
+
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class Trial(FastPath):
+    """The fast path alone: what it leaves to ASGI has no answer."""
+
+    left = False
+
+    def _fall_through(self) -> None:
+        self.left = True
+
+    def on_body(self, body: bytes) -> None:
+        pass
+
+    def on_message_complete(self) -> None:
+        if not self.left:
+            super().on_message_complete()
+
+
+def expect_the_same(sidecar: Sidecar, request: httpx.Request, before: Check, answer: httpx.Response) -> None:
+    """Raises AssertionError. `before`: a `twin` of the check as it was when it gave this answer."""
+    expected = answer.status_code, answer.headers.raw, answer.content
+    first, again = twin(before), twin(before)
+    found = ask(sidecar, request, first)
+    assert found in (None, expected)
+    fastpath._known[again] = fastpath._known[first]
+    assert ask(sidecar, request, again) == found
+
+
+def twin(check: Check) -> Check:
+    """The same check once more, whose answers leave no trace in the first."""
+    made = copy.copy(check)
+    made._redirected = copy.deepcopy(check._redirected)
+    made._offered = copy.deepcopy(check._offered)
+    made._tally = Tally(logging.getLogger("twin"))
+    made._seen = lambda _: None
+    return made
+
+
+def ask(sidecar: Sidecar, request: httpx.Request, check: Check) -> Answer | None:
+    """The fast path's answer; None where it left the request to ASGI."""
+    config = uvicorn.Config(sidecar, http=Trial, ws="none", lifespan="off", log_config=None)
+    config.load()
+    gate = sidecar.gate
+    config.loaded_app = SimpleNamespace(
+        gate=SimpleNamespace(check=check, check_path=gate.check_path, may_connect=gate.may_connect)
+    )
+    protocol, wire = Trial(config=config, server_state=ServerState(), app_state={}), Wire()
+    protocol.connection_made(wire)
+    protocol.data_received(_bytes(request))
+    protocol.connection_lost(ConnectionError())
+    return None if protocol.left else _read(wire.written)
+
+
+def _bytes(request: httpx.Request) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+    lines += [name + b": " + value for name, value in request.headers.raw]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _read(wire: bytes) -> Answer:
+    head, _, body = wire.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    return int(status.split(b" ")[1]), headers, body
