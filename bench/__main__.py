@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = QUICK if arguments.quick else FULL
     try:
         tools.provide(_tell)
+        tools.install_sidecar(_tell)
     except tools.MissingToolError as error:
         _tell(str(error))
         return 2

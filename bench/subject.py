@@ -13,10 +13,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bench.measure import Repeated, ask
-from bench.peers import Transport, find_program
+from bench.peers import Transport
 from bench.ports import free_port
-from bench.programs import SERVER_CPUS, Program, ProgramFailedError, Programs
+from bench.programs import SERVER_CPUS, Program, Programs
 from bench.request import URI, check, plain
+from bench.tools import SIDECAR
 from bench.wire import Address, Expected
 from sidecar import client_keys, config
 from sidecar.sessions import Session, Sessions
@@ -104,14 +105,11 @@ def configure(folder: Path, *, transport: Transport = "tcp", changes: Sections |
 def start(settings: Settings, folder: Path, programs: Programs, *, name: str, pinned: bool = True) -> Subject:
     """`sidecar serve` on a configuration that `configure` wrote; back when it is ready.
     ProgramFailedError."""
-    command = find_program("sidecar")
-    if command is None:
-        raise ProgramFailedError("the sidecar isn't installed beside this Python")
     listen = settings.server.listen
     path = listen.removeprefix("unix:")
     address = Address(path=Path(path)) if path != listen else Address(port=int(listen.rpartition(":")[2]))
     env = {key: "" for key in os.environ if key.startswith("SIDECAR_")}
-    argv = [command, "serve", "--config", str(folder / "sidecar.toml")]
+    argv = [str(SIDECAR), "serve", "--config", str(folder / "sidecar.toml")]
     cpus = SERVER_CPUS if pinned else None
     begun = time.monotonic()
     program = programs.start(name, argv, log=folder / "log", env=env, cpus=cpus)

@@ -1,12 +1,14 @@
-"""What the benchmark needs from Debian's packages, installed where it may be.
+"""What the benchmark needs, installed where it may be: Debian's packages, and the sidecar as users have it.
 
-Nothing is left running: while they are installed Debian is told to start no service (invoke-rc.d(8),
+Nothing is left running: while packages are installed Debian is told to start no service (invoke-rc.d(8),
 policy-rc.d)."""
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.peers import find_program
 
@@ -18,6 +20,12 @@ if [ ! -e "$policy" ]; then
 fi
 apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"
 """
+
+
+_ROOT = Path(__file__).parents[1]
+_PINS = _ROOT / "tests" / "requirements.txt"
+_BARE = _ROOT / ".lab" / "bare"
+SIDECAR = _BARE / "bin" / "sidecar"
 
 
 class MissingToolError(Exception):
@@ -42,6 +50,25 @@ def provide(tell: Callable[[str], None]) -> None:
         raise MissingToolError(f"h2load is not there and can't be installed from here; as root: {words}")
     if find_program("nginx") is None:
         tell(f"nginx is not there, so two bars can't be judged; as root: {words}")
+
+
+def install_sidecar(tell: Callable[[str], None]) -> None:
+    """Into an environment with what it depends on and nothing else: what developers use beside it would be
+    imported too, and weigh 10 MB. Raises MissingToolError.
+    """
+    ready = _BARE / ".ready"
+    newest = max(path.stat().st_mtime for path in (_PINS, _ROOT / "pyproject.toml"))
+    if ready.exists() and ready.stat().st_mtime > newest:
+        return
+    tell(f"the sidecar into {_BARE}, as users have it (half a minute the first time)")
+    pip = [str(_BARE / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for command in (
+        [sys.executable, "-m", "venv", str(_BARE)],
+        [*pip, "--constraint", str(_PINS), "--editable", str(_ROOT)],
+    ):
+        if subprocess.run(command, check=False).returncode != 0:  # noqa: S603 # all of it is ours
+            raise MissingToolError(f"the sidecar can't be installed: {' '.join(command)}")
+    ready.touch()
 
 
 def _become_root() -> list[str] | None:

@@ -8,7 +8,6 @@ import ipaddress
 import os
 import stat
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -108,11 +107,14 @@ def _cookie_domain(settings: Settings) -> Iterator[Fault]:
         )
 
 
-@lru_cache(maxsize=4)  # 0.1 s each, and a configuration is looked at more than once
 def _public_suffix(domain: str) -> bool:
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - 4 MB that only a shared domain needs
+    from publicsuffixlist import PSLFILE, PublicSuffixList  # noqa: PLC0415 - only a shared domain needs it
 
-    return bool(PublicSuffixList().is_public(domain))
+    # Of ten thousand rules those under the same top-level domain: the rest would stay in memory for nothing.
+    ending = domain.rpartition(".")[2]
+    with Path(PSLFILE).open(encoding="utf-8") as file:
+        rules = [line for line in file if line.rstrip().endswith(ending) or not line.isascii()]
+    return bool(PublicSuffixList(rules).is_public(domain))
 
 
 def _app_hosts(settings: Settings) -> Iterator[Fault]:
