@@ -4,9 +4,12 @@ Owns: which requests may be answered there, and the bytes on the wire. What is a
 the very function the ASGI way calls, so the two can't differ in what they decide.
 Doesn't belong here: any decision about a visitor.
 
-Of the requests for a page and what is on it, most differ in little but their URI. So where somebody is
-signed in, the bytes around the URI are remembered with what was read from them. What comes in the very same
-bytes isn't parsed again; the check answers it like any other.
+Of the requests for a page and what is on it, most differ in little but their URI. So the bytes around the URI
+are remembered with what was read from them. What comes in the very same bytes isn't parsed again; the check
+answers it like any other.
+
+The replies of one turn of the event loop are sent together at its end. Whoever reads them on another core is
+then woken once, and waking somebody costs more than a check.
 
 It leans on these internals of `uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`, as of the versions
 in TESTED: a request is made of nothing but `on_message_begin`, `on_url`, `on_header` and
@@ -22,7 +25,7 @@ fault.
 
 import http
 import logging
-from asyncio import TimerHandle, Transport
+from asyncio import AbstractEventLoop, TimerHandle, Transport
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -42,10 +45,9 @@ TESTED = ("0.54",)
 _ASGI_ONLY = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 
 Around = tuple[bytes, bytes]  # a request's bytes before and after its URI
-_SIGNED_IN = (200, 403)  # answers to somebody with a session: nobody else can fill the memory
-_REMEMBERED = 2000
+_REMEMBERED, _NOTED = 2000, 10_000
 _MOST_REMEMBERED = 4096  # bytes of a request: 8 MB for all of them
-_known: WeakKeyDictionary[Check, Recent[Around, Target]] = WeakKeyDictionary()  # for all connections
+_MOST_UNSENT = 65536  # bytes of one connection, who else would wait for the end of a turn
 
 
 def protocol(*, wanted: bool, version: str = uvicorn.__version__) -> type[HttpToolsProtocol]:
@@ -61,18 +63,55 @@ def protocol(*, wanted: bool, version: str = uvicorn.__version__) -> type[HttpTo
     return FastPath
 
 
+class Shared:
+    """What the connections of one process have in common."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._unsent: list[FastPath] = []
+        self._known: Recent[Around, Target] = Recent(_REMEMBERED)
+        self._noted: Recent[int, bool] = Recent(_NOTED)
+
+    def known(self, around: Around) -> Target | None:
+        """What was read from a request in these bytes."""
+        return self._known.get(around)
+
+    def note(self, around: Around, target: Target) -> None:
+        """Remember it, if it isn't its first time: what comes once isn't worth the memory."""
+        mark = hash(around)
+        if self._noted.get(mark):
+            self._known.add(around, target)
+        else:
+            self._noted.add(mark, True)  # noqa: FBT003 # a set would not be bounded
+
+    def will_send(self, connection: "FastPath") -> None:
+        """At the end of this turn of the event loop."""
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(connection)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.send()
+
+
+_shared: WeakKeyDictionary[Check, Shared] = WeakKeyDictionary()
+
+
 class FastPath(HttpToolsProtocol):
     """uvicorn's protocol, with checks answered as soon as their headers are read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._check: Check | None = None  # None: everything goes the ASGI way
-        self._known: Recent[Around, Target] = Recent(1)
+        self._shared = Shared(self.loop)
         self._urls: frozenset[bytes] = frozenset()
         self._between = True  # whether all that was read so far was answered here
         self._begun = 0  # requests, in the bytes just read
         self._target: Target | None = None
         self._reply: Reply | None = None
+        self._unsent = b""
         self._bodyless = True
         self._active_at = 0.0
         self._idle_timer: TimerHandle | None = None
@@ -82,14 +121,27 @@ class FastPath(HttpToolsProtocol):
         gate = getattr(self.app, "gate", None)  # None where uvicorn wrapped the app (log level trace)
         if gate is not None and gate.may_connect(self.client):
             self._check = gate.check
-            self._known = _known.setdefault(gate.check, Recent(_REMEMBERED))
+            self._shared = _shared.setdefault(gate.check, self._shared)
             path = gate.check_path.encode()
             self._urls = frozenset((path, path + b"?"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._idle_timer is not None:
             self._idle_timer.cancel()
+        self._unsent = b""
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        self.send()
+        super().eof_received()
+
+    def shutdown(self) -> None:
+        self.send()
+        super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        self.send()
+        super().send_400_response(msg)
 
     def data_received(self, data: bytes) -> None:
         found = _around_uri(data) if self._between else None
@@ -97,21 +149,18 @@ class FastPath(HttpToolsProtocol):
             return
         self._begun = 0
         super().data_received(data)
-        if found is not None and self._between and self._begun == 1:
-            self._remember(found[0])
+        alone = self._between and self._begun == 1
+        if found is not None and alone and self._target is not None:
+            self._shared.note(found[0], self._target)
 
     def _repeat(self, around: Around, uri: bytes) -> bool:
         """Answer a request that differs from an earlier one in its URI alone."""
-        target = self._known.get(around)
+        target = self._shared.known(around)
         reply = self._reply_to(target.at(uri)) if target is not None and not self.flow.write_paused else None
         if reply is None:
             return False
         self._finish(reply)
         return True
-
-    def _remember(self, around: Around) -> None:
-        if self._target is not None and self._reply is not None and self._reply.status in _SIGNED_IN:
-            self._known.add(around, self._target)
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -135,6 +184,7 @@ class FastPath(HttpToolsProtocol):
 
     def _fall_through(self) -> None:
         """Tell uvicorn what was kept from it so far."""
+        self.send()
         url, headers = self.url, self.headers
         super().on_message_begin()
         super().on_url(url)
@@ -153,8 +203,18 @@ class FastPath(HttpToolsProtocol):
         self._between = True
         self._finish(self._reply)
 
+    def send(self) -> None:
+        """All replies that wait, now."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            self.transport.write(unsent)
+
     def _finish(self, reply: Reply) -> None:
-        self.transport.write(reply.wire or self._wire(reply))
+        if not self._unsent:
+            self._shared.will_send(self)
+        self._unsent += reply.wire or self._wire(reply)
+        if len(self._unsent) > _MOST_UNSENT:
+            self.send()
         self.server_state.total_requests += 1
         self._active_at = self.loop.time()
         if self._idle_timer is None:

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from sidecar.errors import StoreUnavailable
-from sidecar.settings import App
+from sidecar.sessions import Session
+from sidecar.settings import App, Limits
 from sidecar.settings import Session as SessionSettings
 from tests.fakes.browser import NAVIGATION
 from tests.fakes.world import PUBLIC, WIKI, Make, World, code_of
@@ -287,3 +288,45 @@ async def test_a_shorter_absolute_lifetime_ends_sessions_that_are_already_out(ma
     assert (await again.fetch(WIKI + "/")).status_code == 401
     await stricter.stop()
     await world.sidecar.stop()
+
+
+# what the check remembers
+
+
+async def test_a_flood_of_good_cookies_keeps_those_in_use_and_stays_within_its_bound(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make(limits=Limits(cached_cookies=8))
+    await world.sidecar.start()
+    sessions = world.sidecar.sessions
+    verified: list[bytes] = []
+    original = sessions.verify
+
+    def noted(value: bytes) -> Session | None:
+        verified.append(value)
+        return original(value)
+
+    monkeypatch.setattr(sessions, "verify", noted)
+    regular = new_cookie(world)
+    await asked_with(world, regular)
+    for _ in range(40):
+        await asked_with(world, new_cookie(world))
+        await asked_with(world, regular)
+    assert verified.count(regular.partition("=")[2].encode()) == 1
+    assert len(world.sidecar.gate.check._standing) <= 8
+    await world.sidecar.stop()
+
+
+async def test_forged_cookies_take_no_room(world: World) -> None:
+    for number in range(20):
+        assert (await asked_with(world, f"__Secure-sidecar_session=forged.{number}")) == 401
+    assert len(world.sidecar.gate.check._standing) == 0
+
+
+def new_cookie(world: World) -> str:
+    sessions, now = world.sidecar.sessions, world.clock()
+    return sessions.cookie(sessions.start(world.alice.did, None, now), now).partition(";")[0]
+
+
+async def asked_with(world: World, cookie: str) -> int:
+    return (await world.browser().check(WIKI + "/", headers={"cookie": cookie})).status_code
