@@ -20,7 +20,7 @@ import httpx
 
 from . import transport as network
 from .errors import ForbiddenAddress, RequestRefused, ServerUnreachable, UnexpectedResponse
-from .transport import BoundedTransport, Connect, GuardedTransport, Reach, Resolve
+from .transport import BoundedTransport, Connect, GuardedTransport, Reach, Resolve, origin_of
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_LATER = frozenset({408, 425, 429})  # beside 5xx
@@ -55,14 +55,14 @@ class Fetcher:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._deadline = deadline
-        self._operator_origins = frozenset(_origin(httpx.URL(origin)) for origin in operator_origins)
+        self._operator_origins = frozenset(origin_of(httpx.URL(url)) for url in operator_origins)
         self._development = development
         self._public = Reach.PUBLIC_OR_LOOPBACK if development else Reach.PUBLIC
         self._resolve = resolve or network.resolve
         guarded = transport or GuardedTransport(resolve=self._resolve, connect=connect or network.connect)
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
         self._client = httpx.AsyncClient(
             transport=BoundedTransport(guarded),
-            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # nobody gets to mark us
             timeout=None,  # noqa: S113 - httpx counts per operation; `deadline` bounds the whole
             trust_env=False,
@@ -102,12 +102,9 @@ class Fetcher:
                     target = _next_hop(response)
                     response = await self._send("GET", target, self._public, limit, headers=headers)
         except TimeoutError as exc:
-            raise ServerUnreachable(f"{_origin(target)}: no whole answer in time") from exc
-        except (httpx.InvalidURL, httpx.RemoteProtocolError) as exc:
-            # httpx reads Location, though it follows nothing; a broken protocol would be httpcore's error.
-            raise UnexpectedResponse(f"{_origin(target)} redirects to no URL") from exc
+            raise ServerUnreachable(f"{origin_of(target)}: no whole answer in time") from exc
         except _TRANSPORT_FAULTS as exc:
-            raise ServerUnreachable(f"{_origin(target)}: {type(exc).__name__} {str(exc)[:200]}") from exc
+            raise ServerUnreachable(f"{origin_of(target)}: {type(exc).__name__} {str(exc)[:200]}") from exc
         return response
 
     async def json(
@@ -127,7 +124,7 @@ class Fetcher:
         accept = {"Accept": ", ".join(content_types), **(headers or {})}
         response = await self.request("GET", url, headers=accept, limit=limit, deadline=deadline)
         raise_for_fault(response)
-        origin = _origin(response.url)
+        origin = origin_of(response.url)
         if response.status_code != 200:
             raise UnexpectedResponse(f"{origin} answered {response.status_code}", status=response.status_code)
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -145,9 +142,10 @@ class Fetcher:
         port = target.port or (443 if target.scheme == "https" else 80)
         try:
             async with asyncio.timeout(self._deadline):
-                await network.checked_addresses(target.host, port, reach=reach, resolve=self._resolve)
+                host = target.raw_host.decode("ascii")
+                await network.checked_addresses(host, port, reach=reach, resolve=self._resolve)
         except TimeoutError as exc:
-            raise ServerUnreachable(f"{target.host}: no name resolution in time") from exc
+            raise ServerUnreachable(f"{origin_of(target)}: no name resolution in time") from exc
 
     async def _send(
         self,
@@ -160,20 +158,24 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         auth: httpx.Auth | None = None,
     ) -> httpx.Response:
-        extensions = {"reach": reach, "limit": limit}
-        request = self._client.build_request(
-            method, target, data=data, headers=headers, extensions=extensions
+        host = {"Host": target.netloc.decode("ascii")}  # httpx would ask for `url.host` (see origin_of)
+        request = httpx.Request(
+            method,
+            target,
+            data=data,
+            headers={**host, **self._headers, **(headers or {})},
+            extensions={"reach": reach, "limit": limit},
         )
         return await self._client.send(request, auth=auth)
 
     def _reach(self, target: httpx.URL) -> Reach:
-        if _origin(target) in self._operator_origins:
+        if origin_of(target) in self._operator_origins:
             return Reach.ANYWHERE
         if target.scheme == "https":
             return self._public
         if self._development:
             return Reach.LOOPBACK
-        raise ForbiddenAddress(f"{_origin(target)} is not https")
+        raise ForbiddenAddress(f"{origin_of(target)} is not https")
 
 
 def raise_for_fault(response: httpx.Response) -> None:
@@ -182,7 +184,7 @@ def raise_for_fault(response: httpx.Response) -> None:
     403 too (RequestRefused): with it the edges of large hosts refuse some clients and some networks, whatever
     they ask for.
     """
-    origin, status = _origin(response.url), response.status_code
+    origin, status = origin_of(response.url), response.status_code
     if status == 403:
         raise RequestRefused(
             f"{origin} answered 403: it, or an edge before it, refuses our client or network"
@@ -223,26 +225,21 @@ def _parse(url: str) -> httpx.URL:
         target = httpx.URL(url)
     except httpx.InvalidURL as exc:
         raise ForbiddenAddress(f"no URL: {url[:80]!r}") from exc
-    plain = target.scheme in ("https", "http") and target.host and not target.userinfo
+    plain = target.scheme in ("https", "http") and target.raw_host and not target.userinfo
     if not plain or not 0 < (443 if target.port is None else target.port) < 2**16:
         raise ForbiddenAddress(f"no plain https URL: {url[:80]!r}")
     return target
 
 
 def _is_redirect(response: httpx.Response) -> bool:
-    return response.status_code in _REDIRECTS and "location" in response.headers
+    return response.status_code in _REDIRECTS and "location" in response.extensions
 
 
 def _next_hop(response: httpx.Response) -> httpx.URL:
     try:
-        hop = _parse(str(response.url.join(response.headers["location"])))
+        hop = _parse(str(response.url.join(response.extensions["location"])))
     except (httpx.InvalidURL, ForbiddenAddress) as exc:
-        raise UnexpectedResponse(f"{_origin(response.url)} redirects to no URL") from exc
+        raise UnexpectedResponse(f"{origin_of(response.url)} redirects to no URL") from exc
     if hop.scheme != "https" or hop.port is not None:
-        raise UnexpectedResponse(f"{_origin(response.url)} redirects to other than https on port 443")
+        raise UnexpectedResponse(f"{origin_of(response.url)} redirects to other than https on port 443")
     return hop
-
-
-def _origin(url: httpx.URL) -> str:
-    """As browsers spell it; httpx has lower-cased it and dropped a default port."""
-    return f"{url.scheme}://{url.netloc.decode('ascii')}"

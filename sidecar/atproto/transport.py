@@ -14,10 +14,13 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import threading
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar
 from enum import Enum
-from typing import cast
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -34,8 +37,16 @@ _CONNECT_TIMEOUT = 3.0
 _CONNECTIONS = 2000
 # Node, and so the reference PDS, closes an idle connection after 5 seconds: no request may race that.
 _IDLE = 3.0
+# Of names, for the whole process; above what callers let happen at once, below what systemd lets us start.
+_LOOKUPS = threading.BoundedSemaphore(128)
+# What comes with a body: headers, framing, informational answers.
+_OVERHEAD = 32 * 1024
+# Bytes parsed in one go; between two pieces others get their turn.
+_PIECE = 1024
+_allowance: ContextVar[int] = ContextVar("allowance")
 _NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-_FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+# What a body that was read and decoded has no use for. Location: see BoundedTransport.
+_LEFT_OUT = frozenset({b"content-encoding", b"content-length", b"transfer-encoding", b"location"})
 
 
 class Reach(Enum):
@@ -57,9 +68,32 @@ class Reach(Enum):
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """The host's addresses, in the order the system prefers. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+    """The host's addresses, in the order the system prefers. Raises OSError, UnicodeError.
+
+    In a thread of its own: a name whose servers are silent keeps its thread long after we have given up, and
+    the few that an event loop has for names would soon all wait for such ones. Nor does a stop wait for it.
+    """
+    if not _LOOKUPS.acquire(blocking=False):
+        raise OSError("too many names are being looked up")
+    lookup: Future[Sequence[tuple[Any, ...]]] = Future()
+    lookup.set_running_or_notify_cancel()  # from here on nobody can cancel it, only stop waiting
+
+    def look_up() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is for who waits
+            lookup.set_exception(exc)
+        else:
+            lookup.set_result(found)
+        finally:
+            _LOOKUPS.release()
+
+    try:
+        threading.Thread(target=look_up, daemon=True).start()
+    except RuntimeError as exc:
+        _LOOKUPS.release()
+        raise OSError("no thread for a lookup") from exc
+    return [str(sockaddr[0]) for *_, sockaddr in await asyncio.wrap_future(lookup)]
 
 
 async def connect(address: str, port: int) -> httpcore.AsyncNetworkStream:
@@ -97,10 +131,47 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         *others, last = await checked_addresses(host, port, reach=self._reach, resolve=self._resolve)
         for address in others:
             try:
-                return await self._connect(address, port)
+                return _Metered(await self._connect(address, port))
             except (httpcore.NetworkError, httpcore.TimeoutException, OSError):
                 continue
-        return await self._connect(last, port)
+        return _Metered(await self._connect(last, port))
+
+
+class _Metered(httpcore.AsyncNetworkStream):
+    """A connection on which no answer is longer than the request's limit and what comes with a body.
+
+    A server may put as many informational answers before its answer, and as much framing into it, as it
+    likes; all of that is parsed, at our expense, before anybody counts decoded bytes.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._left = 0
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
+        self._left = _allowance.get()
+        await self._stream.write(buffer, timeout)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
+        received = await self._stream.read(min(max_bytes, _PIECE), timeout)
+        self._left -= len(received)
+        if self._left < 0:
+            raise httpcore.RemoteProtocolError("an answer without end")
+        return received
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's
+    ) -> httpcore.AsyncNetworkStream:
+        return _Metered(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -124,6 +195,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
+        _allowance.set(request.extensions["limit"] + _OVERHEAD)
         response = await self._pools[request.extensions["reach"]].handle_async_request(
             httpcore.Request(
                 request.method,
@@ -155,7 +227,9 @@ class _Body(httpx.AsyncByteStream):
 class BoundedTransport(httpx.AsyncBaseTransport):
     """Reads every answer in full, up to the request's `limit` extension in decoded bytes.
 
-    It does so below httpx, which would read without a bound for an `httpx.Auth` that looks at bodies.
+    It does so below httpx, which would read without a bound for an `httpx.Auth` that looks at bodies. Nor
+    does httpx get to see `Location`, which it would read though it follows nothing, and fall over hosts that
+    IDNA 2008 refuses: where there is one, it is the `location` extension of the answer.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
@@ -166,14 +240,24 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         try:
             body = await _read(response, limit=request.extensions["limit"])
         except (ValueError, zlib.error) as exc:
-            raise UnexpectedResponse(f"{request.url.host}: {exc}") from exc
+            raise UnexpectedResponse(f"{origin_of(request.url)}: {exc}") from exc
         finally:
             await response.aclose()
-        headers = [header for header in response.headers.raw if header[0].lower() not in _FRAMING]
-        return httpx.Response(response.status_code, headers=headers, content=body)
+        headers = [header for header in response.headers.raw if header[0].lower() not in _LEFT_OUT]
+        location = response.headers.get("location")
+        extensions = {} if location is None else {"location": location}
+        return httpx.Response(response.status_code, headers=headers, content=body, extensions=extensions)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def origin_of(url: httpx.URL) -> str:
+    """As browsers spell it; httpx has lower-cased it and dropped a default port.
+
+    Never by `url.host`, which decodes `xn--…` and raises where IDNA 2008 doesn't know such a name.
+    """
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 async def _read(response: httpx.Response, *, limit: int) -> bytes:

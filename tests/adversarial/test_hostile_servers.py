@@ -9,7 +9,9 @@ import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpcore
 import httpx
 import pytest
 
@@ -374,6 +376,80 @@ async def test_headers_without_end_are_cut_off(fetch: Fetcher, server: RawServer
     server.answers["/"] = endless
     with pytest.raises(ServerUnreachable):
         await fetch.request("GET", f"{EVIL}/")
+
+
+@pytest.mark.parametrize(
+    ("head", "flood"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 100),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 5000 + b"\r\nx\r\n"),
+    ],
+    ids=["informational answers", "tiny chunks", "chunk extensions"],
+)
+async def test_an_answer_whose_wrapping_has_no_end_is_cut_off(
+    fetch: Fetcher, server: RawServer, head: bytes, flood: bytes
+) -> None:
+    """Parsing it would keep the event loop, and so every check, busy until the deadline."""
+    sent = 0
+
+    async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(head)
+        while True:
+            writer.write(flood)
+            await writer.drain()
+            sent += len(flood)
+
+    server.answers["/"] = endless
+    with pytest.raises(ServerUnreachable, match="without end"):
+        await fetch.request("GET", f"{EVIL}/")
+    await server.closed.wait()
+    assert sent < 20_000_000  # what sockets buffer included
+
+
+async def test_every_answer_on_a_kept_connection_has_room_of_its_own(
+    fetch: Fetcher, server: RawServer
+) -> None:
+    server.answers["/"] = says(200, b"x" * 65_536)
+    for _ in range(4):
+        assert len((await fetch.request("GET", f"{EVIL}/")).content) == 65_536
+    assert server.connections == 1
+
+
+async def test_a_larger_limit_makes_room_for_a_larger_answer(fetch: Fetcher, server: RawServer) -> None:
+    server.answers["/"] = says(200, b"x" * 500_000)
+    assert len((await fetch.request("GET", f"{EVIL}/", limit=500_000)).content) == 500_000
+
+
+async def test_an_answer_is_read_in_pieces_small_enough_to_leave_others_their_turn(
+    wires: Wires, server: RawServer, trust: None
+) -> None:
+    asked: list[int] = []
+
+    class Reads(httpcore.AsyncNetworkStream):
+        def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+            self._stream = stream
+
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
+            asked.append(max_bytes)
+            return await self._stream.read(max_bytes, timeout)
+
+        def __getattribute__(self, name: str) -> Any:
+            own = ("read", "start_tls", "_stream")
+            return object.__getattribute__(self, name) if name in own else getattr(self._stream, name)
+
+        async def start_tls(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
+            return Reads(await self._stream.start_tls(*args, **kwargs))
+
+    async def connect(address: str, port: int) -> httpcore.AsyncNetworkStream:
+        return Reads(await wires.connect(address, port))
+
+    server.answers["/"] = says(200, b"x" * 50_000)
+    fetch = Fetcher(user_agent="t", resolve=wires.resolve, connect=connect)
+    await fetch.request("GET", f"{EVIL}/")
+    await fetch.aclose()
+    assert max(asked) <= 1024
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..fetch import parse_json_object
 from ..syntax import Did, parse_did
+from ..transport import origin_of
 from .models import SCOPE, PendingSignIn
 
 _REQUEST_URI = re.compile(r"[\x21-\x7e]{1,2000}")
@@ -42,7 +43,7 @@ def request_uri(response: httpx.Response) -> str:
         refuse(response)
     found = _json(response).get("request_uri")
     if not isinstance(found, str) or not _REQUEST_URI.fullmatch(found):
-        raise UnexpectedResponse(f"{response.url.host} gave no request_uri")
+        raise UnexpectedResponse(f"{origin_of(response.url)} gave no request_uri")
     return found
 
 
@@ -107,7 +108,7 @@ def refuse(response: httpx.Response) -> NoReturn:
     ServerUnreachable (5xx, 429, "temporarily_unavailable"), ClientRefused, AccessDenied,
     AuthorizationRefused; UnexpectedResponse for what is no answer, a redirect for instance.
     """
-    who, status = response.url.host, response.status_code
+    who, status = origin_of(response.url), response.status_code
     if status >= 500 or status == 429:
         raise ServerUnreachable(f"{who} answered {status}")
     if status < 400:
@@ -139,8 +140,8 @@ def _refusal(
 def _json(response: httpx.Response) -> dict[str, object]:
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise UnexpectedResponse(f"{response.url.host}: content type {media_type[:80]!r}")
+        raise UnexpectedResponse(f"{origin_of(response.url)}: content type {media_type[:80]!r}")
     try:
         return parse_json_object(response.content)
     except ValueError as exc:
-        raise UnexpectedResponse(f"{response.url.host}: {str(exc)[:200]}") from exc
+        raise UnexpectedResponse(f"{origin_of(response.url)}: {str(exc)[:200]}") from exc

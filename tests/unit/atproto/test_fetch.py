@@ -1,8 +1,10 @@
 """The Fetcher above the guard: URLs, statuses, types, JSON, redirects; and the judgement of addresses."""
 
+import asyncio
 import ipaddress
 import json
 import socket
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 
@@ -179,6 +181,115 @@ async def test_the_address_of_a_url_is_checked_before_a_browser_goes_there() -> 
     await development.check_url("http://lo.example:2583/authorize")
     with pytest.raises(ForbiddenAddress):
         await production.check_url("https://lo.example/authorize")
+
+
+# Names that IDNA 2008 refuses, or that older rules read as another
+
+ODD_HOSTS = ["xn--ls8h.la", "xn--a.com", "xn--.com", "xn--strae-oqa.de", "www.xn--ls8h.la"]
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+async def test_an_encoded_name_is_asked_and_checked_as_it_is_spelled(host: str) -> None:
+    resolved: list[str] = []
+
+    async def resolve(name: str, _port: int) -> Sequence[str]:
+        resolved.append(name)
+        return ["1.1.1.1"]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.headers.get_list("host") == [host]
+        assert request.url.raw_host == host.encode()
+        return httpx.Response(200, text="there")
+
+    fetch = fetcher(handler, resolve=resolve)
+    assert (await fetch.request("GET", f"https://{host}/")).text == "there"
+    await fetch.check_url(f"https://{host}/")
+    assert resolved == [host]
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+async def test_an_encoded_name_is_redirected_from_and_to(host: str) -> None:
+    fetch, seen = redirecting(f"https://{host}/a", "/b")
+    assert (await fetch.request("GET", URL, redirects=2)).text == "there"
+    assert [str(request.url) for request in seen][1:] == [f"https://{host}/a", f"https://{host}/b"]
+    fetch, seen = redirecting(f"https://{host}/a")
+    assert (await fetch.request("GET", f"https://{host}/")).status_code == 302
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+async def test_a_fault_at_an_encoded_name_is_told_like_any_other(host: str) -> None:
+    with pytest.raises(UnexpectedResponse, match="more than 5 bytes"):
+        await answering(200, content=b"123456").request("GET", f"https://{host}/", limit=5)
+    with pytest.raises(ServerUnreachable, match=host):
+        await answering(500).json(f"https://{host}/")
+
+    async def hang(_host: str, _port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    with pytest.raises(ServerUnreachable, match=host):
+        await fetcher(lambda _: httpx.Response(200), resolve=hang, deadline=0.01).check_url(
+            f"https://{host}/"
+        )
+
+
+# The system's resolver
+
+
+async def test_names_whose_lookups_hang_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, release = socket.getaddrinfo("127.0.0.1", 443, type=socket.SOCK_STREAM), threading.Event()
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> object:
+        if host == "silent.example":
+            release.wait(60)
+        return answer
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    hanging = [asyncio.create_task(transport.resolve("silent.example", 443)) for _ in range(60)]
+    try:
+        async with asyncio.timeout(30):
+            assert set(await transport.resolve("good.example", 443)) == {"127.0.0.1"}
+        for given_up in hanging[:30]:
+            given_up.cancel()
+        await asyncio.wait(hanging[:30])
+    finally:
+        release.set()
+    assert {tuple(addresses) for addresses in await asyncio.gather(*hanging[30:])} == {("127.0.0.1",)}
+
+
+async def test_no_more_names_are_looked_up_at_once_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def getaddrinfo(*_: object, **__: object) -> object:
+        release.wait(60)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(transport, "_LOOKUPS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    first = asyncio.create_task(transport.resolve("silent.example", 443))
+    await asyncio.sleep(0)
+    with pytest.raises(ServerUnreachable):
+        await checked_addresses("h", 443, reach=Reach.PUBLIC, resolve=transport.resolve)
+    release.set()
+    for lookup in (first, transport.resolve("other.example", 443)):  # the slot is free again, fault or not
+        with pytest.raises(socket.gaierror):
+            await lookup
+
+
+async def test_a_machine_without_a_thread_to_spare_is_a_fault_that_takes_no_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(transport, "_LOOKUPS", threading.BoundedSemaphore(1))
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", start)
+        for _ in range(3):
+            with pytest.raises(OSError, match="no thread"):
+                await transport.resolve("localhost", 443)
+    assert await transport.resolve("127.0.0.1", 443) == ["127.0.0.1"]
 
 
 # What is sent
