@@ -106,14 +106,20 @@ class OAuthClient:
         if grant.revocation_endpoint is None or not tokens:
             return
         channel = self._channel(grant)
+        fault: Exception | None = None
         try:
             async with asyncio.timeout(_REVOCATION_DEADLINE):
-                for token in tokens:
-                    response = await channel.post(grant.revocation_endpoint, {"token": token})
-                    if response.status_code != 200:
-                        responses.refuse(response)
-        except (AtprotoError, TimeoutError) as exc:
-            log.warning("tokens not revoked at %s: %s %s", grant.issuer, type(exc).__name__, exc)
+                for token in tokens:  # each, though another was refused
+                    try:
+                        response = await channel.post(grant.revocation_endpoint, {"token": token})
+                        if response.status_code != 200:
+                            responses.refuse(response)
+                    except AtprotoError as exc:
+                        fault = exc
+        except TimeoutError as exc:
+            fault = exc
+        if fault is not None:
+            log.warning("tokens not revoked at %s: %s %s", grant.issuer, type(fault).__name__, fault)
 
     async def _server_for(self, identifier: Did | Handle | ServerUrl) -> tuple[Did | None, ServerMetadata]:
         if isinstance(identifier, ServerUrl):

@@ -7,9 +7,15 @@ import time
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 
-from sidecar.atproto.errors import AuthorizationRefused, InvalidIdentifier, ServerUnreachable
+from sidecar.atproto.errors import (
+    AuthorizationRefused,
+    InvalidIdentifier,
+    ServerUnreachable,
+    UnexpectedResponse,
+)
 from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.oauth import KeySet, OAuthClient, PendingSignIn, Prompt, loopback_client
 from sidecar.atproto.oauth import client as client_module
@@ -72,6 +78,22 @@ async def test_keys_may_be_published_at_a_url_of_their_own() -> None:
     world = SignInWorld(client=replace(CLIENT, jwks_uri=f"{ORIGIN}/auth/jwks.json"))
     assert "jwks" not in world.document
     assert (await world.sign_in()).identity.did == world.alice.did
+
+
+async def test_a_server_whose_name_idna_2008_refuses_is_a_server_like_any_other(world: SignInWorld) -> None:
+    """An emoji's domain; what httpx calls its host can't be asked for."""
+    pile = "https://xn--ls8h.la"
+    bob = world.network.add_account("bob.host.net", pds=pile)
+    assert (await world.sign_in("bob.host.net", bob)).identity.pds == pile
+    world.network.answer(f"{pile}/oauth/par", 400, json={"error": "invalid_request"})
+    with pytest.raises(AuthorizationRefused, match="xn--ls8h"):
+        await world.start(pile)
+    world.network.answer(f"{pile}/oauth/par", 201, json={})
+    with pytest.raises(UnexpectedResponse):
+        await world.start(pile)
+    world.network.answer(f"{pile}/oauth/par", 201, text="")
+    with pytest.raises(UnexpectedResponse):
+        await world.start(pile)
 
 
 async def test_many_sign_ins_at_once_do_not_disturb_each_other(world: SignInWorld) -> None:
@@ -207,6 +229,20 @@ async def test_a_failed_revocation_is_logged_and_nothing_more(
         await world.oauth.revoke(signed_in.grant)
     assert "tokens not revoked" in caplog.text
     assert signed_in.grant.access_token not in caplog.text
+
+
+async def test_one_token_whose_revocation_is_refused_does_not_save_the_other() -> None:
+    world = SignInWorld(client=LOOPBACK)
+    signed_in = await world.sign_in()
+    asked = []
+
+    def refuse_the_first(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(parse_qsl(request.content.decode()))["token"])
+        return httpx.Response(400 if len(asked) == 1 else 200)
+
+    world.network.handle(f"{PDS}/oauth/revoke", refuse_the_first)
+    await world.oauth.revoke(signed_in.grant)
+    assert asked == [signed_in.grant.refresh_token, signed_in.grant.access_token]
 
 
 async def test_a_revocation_that_hangs_is_given_up(
