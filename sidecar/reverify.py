@@ -25,6 +25,7 @@ _AT_ONCE = 4
 _MOST_SEEN = 100_000
 _LEASE = ("lease", b"reverify")
 _LEASE_TIME = 300.0  # seconds; a worker that died gives it up by this
+_LAST_QUESTION = 60.0  # seconds before the lease ends: what is asked by then is answered within it
 _FIRST_PAUSE = 300.0  # seconds before a failed DID is asked about again; doubles up to an eighth of max_age
 
 
@@ -89,7 +90,7 @@ class Reverifier:
         if not due or not await self._store.put(*_LEASE, b"", expires=now + _LEASE_TIME, if_absent=True):
             return
         try:
-            await self._ask_all(due, now + _LEASE_TIME)
+            await self._ask_all(due, now + _LEASE_TIME - _LAST_QUESTION)
         finally:
             await self._store.delete(*_LEASE)
 
@@ -117,6 +118,10 @@ class Reverifier:
             log.info(
                 "handle not re-verified", extra={"event": error.code, "did": did, "reason": str(error)[:300]}
             )
+            return
+        except Exception:  # a mistake of ours about one person must not end the round for all the others
+            self._pause(did, asked_at)
+            log.exception("handle not re-verified", extra={"event": "reverify_failed", "did": did})
             return
         self._pauses.pop(did, None)
         self._seen.discard(did)

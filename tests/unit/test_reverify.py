@@ -114,6 +114,36 @@ async def test_a_fault_leaves_the_old_fact_and_is_tried_again_with_patience(setu
     assert 3 <= asked[-1] <= 6  # two hours: pauses that double
 
 
+async def test_a_mistake_of_ours_about_one_person_leaves_the_others_their_turn(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [f"did:plc:{number:024d}" for number in range(12)]
+    setup.network.answers = {ALICE: UnicodeError("a name nobody thought of"), **dict.fromkeys(others)}
+    for did in (ALICE, *others):
+        setup.reverifier.seen(did)
+    await setup.reverifier.round()
+    assert sorted(setup.network.asked) == sorted([ALICE, *others])
+    assert "a name nobody thought of" in caplog.text
+    setup.reverifier.seen(ALICE)
+    await setup.reverifier.round()
+    assert setup.network.asked.count(ALICE) == 1  # with patience, as after a server's fault
+
+
+async def test_the_last_question_is_asked_long_before_the_place_is_given_up(setup: Setup) -> None:
+    others = [f"did:plc:{number:024d}" for number in range(12)]
+
+    async def slow(did: str) -> str | None:
+        setup.network.asked.append(did)
+        setup.clock.time += 100
+        return None
+
+    reverifier = Reverifier(setup.store, setup.feed, slow, max_age=DAY, retention=30 * DAY, now=setup.clock)
+    for did in others:
+        reverifier.seen(did)
+    await reverifier.round()
+    assert len(setup.network.asked) == 3  # at 0, 100 and 200 seconds of the 300
+
+
 async def test_only_a_few_are_asked_at_once_and_all_in_the_end(setup: Setup) -> None:
     for number in range(40):
         setup.reverifier.seen(f"did:plc:{number:024d}")
