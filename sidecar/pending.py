@@ -75,13 +75,13 @@ class PendingSignIns:
         if plain is None:
             return None
         record = json.loads(plain)
-        if not hmac.compare_digest(record["binding"], _digest(binding)):
-            return None
         try:
+            if not hmac.compare_digest(record["binding"], _digest(binding)):
+                return None
             sign_in = PendingSignIn.from_json(record["sign_in"])
-        except ValueError:  # another version's record is as good as expired
+            return Attempt(sign_in, record["return_to"], record["asked_again"])
+        except (KeyError, ValueError):  # another version's record is as good as expired
             return None
-        return Attempt(sign_in, record["return_to"], record["asked_again"])
 
     def cookie_name(self, state: str) -> str:
         """The name of the cookie that binds this attempt: one for each, so that tabs don't collide."""
