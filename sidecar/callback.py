@@ -6,6 +6,7 @@ Doesn't belong here: the protocol's own checks (atproto.oauth), the form (login.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from starlette.background import BackgroundTask
@@ -137,11 +138,14 @@ class Callback:
     async def _begin(self, request: Request, signed_in: SignedIn) -> Session:
         """A new session for who was just proved, in place of the one this browser had."""
         former = await self._session(request)
-        now = self._now()
-        session = self._sessions.start(signed_in.identity.did, signed_in.identity.handle, now)
-        await self._store.record_handle(
-            session.did, session.handle, verified_at=session.handle_verified_at, expires=now + self._retention
-        )
+        now, identity = self._now(), signed_in.identity
+        session = self._sessions.start(identity.did, identity.handle, now)
+        if identity.undecided:  # a server's fault takes nobody's handle: the last word on it stands
+            session = replace(session, handle_verified_at=0)
+        else:
+            await self._store.record_handle(
+                identity.did, identity.handle, verified_at=int(now), expires=now + self._retention
+            )
         if former is not None:
             self._feed.apply(await self._store.revoke(former.id, expires=self._sessions.ends(former)))
         await self._feed.catch_up()

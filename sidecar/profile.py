@@ -15,7 +15,9 @@ from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory
 from sidecar.atproto.syntax import Did
 from sidecar.destinations import Destinations
+from sidecar.errors import TooManyRequests
 from sidecar.feed import Feed
+from sidecar.limits import Slots
 from sidecar.pages import Pages
 from sidecar.responses import response, see_other
 from sidecar.sessions import principal
@@ -51,6 +53,7 @@ class Profile:
         self._destinations = destinations
         self._pages = pages
         self._now = now
+        self._slots = Slots(settings.limits.concurrent_sign_ins)  # each view asks a server
 
     async def show(self, request: Request) -> Response:
         """`GET /`: the page, or to the sign-in for who is signed out."""
@@ -65,12 +68,13 @@ class Profile:
     async def _display_name(self, did: Did) -> str:
         """The name in the person's own profile record, or "": the page never waits for it or fails by it."""
         try:
-            async with asyncio.timeout(_PATIENCE):
-                identity = await self._directory.lookup(did)
-                url = f"{identity.pds}/xrpc/com.atproto.repo.getRecord"
-                query = f"?repo={did}&collection=app.bsky.actor.profile&rkey=self"
-                record = (await self._fetcher.json(url + query)).get("value")
-        except (AtprotoError, TimeoutError):
+            with self._slots.take():
+                async with asyncio.timeout(_PATIENCE):
+                    identity = await self._directory.lookup(did)
+                    url = f"{identity.pds}/xrpc/com.atproto.repo.getRecord"
+                    query = f"?repo={did}&collection=app.bsky.actor.profile&rkey=self"
+                    record = (await self._fetcher.json(url + query)).get("value")
+        except (AtprotoError, TimeoutError, TooManyRequests):
             return ""
         name = record.get("displayName") if isinstance(record, dict) else None
         return visible(name, _MAX_NAME) if isinstance(name, str) else ""

@@ -1,5 +1,9 @@
 """From a page of an app to the identity provider and back to that very page."""
 
+import asyncio
+from typing import Any
+
+import httpx
 import pytest
 
 from sidecar.settings import Limits
@@ -34,8 +38,29 @@ async def test_every_way_to_say_who_one_is_works(world: World, typed: str) -> No
 
 
 async def test_the_tokens_are_revoked_after_the_answer(world: World) -> None:
-    await world.sign_in(world.browser(), world.alice)
-    issuer = world.network.issuers["https://pds.net"]
+    browser, issuer = world.browser(), world.network.issuers["https://pds.net"]
+    departed = await world.depart(browser, "alice.pds.net")
+    callback = world.network.approve(departed.headers["location"], account=world.alice)
+    sent: list[str] = []
+    revoke = issuer.handle
+
+    async def note(request: httpx.Request) -> httpx.Response:
+        sent.append("revocation")
+        return await revoke(request)
+
+    world.network.handle("https://pds.net/oauth/revoke", note)
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        async def note_and_send(message: Any) -> None:
+            sent.append(message["type"])
+            await send(message)
+
+        await world.sidecar(scope, receive, note_and_send)
+
+    transport = httpx.ASGITransport(noting)
+    async with httpx.AsyncClient(transport=transport, cookies=browser.jar) as client:
+        assert (await client.get(callback)).status_code == 303
+    assert sent == ["http.response.start", "http.response.body", "revocation"]
     assert not issuer.tokens
 
 
@@ -217,6 +242,32 @@ async def test_who_starts_with_a_did_signs_in_without_a_handle_that_can_be_verif
     assert (await browser.open(WIKI + "/")).headers["x-user-handle"] == "handle.invalid"
 
 
+async def test_a_fault_of_a_server_at_a_sign_in_takes_nobodys_handle(world: World) -> None:
+    """What was verified before stands, in this browser and in all others."""
+    phone, laptop = world.browser(), world.browser()
+    await world.sign_in(phone, world.alice)
+    world.network.unplug(world.network.resolver_url)
+    world.clock.time += 3600
+    departed = await world.depart(laptop, world.alice.did)
+    await laptop.open(world.network.approve(departed.headers["location"], account=world.alice))
+    for browser in (phone, laptop):
+        assert (await browser.open(f"{BOARD}/")).headers["x-user-handle"] == "alice.pds.net"
+    await world.later(23 * 3600)  # and no longer than it would have
+    for browser in (phone, laptop):
+        assert (await browser.open(f"{BOARD}/")).status_code == 403
+
+
+async def test_a_handle_nobody_could_ask_for_at_the_sign_in_is_asked_for_soon(world: World) -> None:
+    browser = world.browser()
+    world.network.unplug(world.network.resolver_url)
+    departed = await world.depart(browser, world.alice.did)
+    await browser.open(world.network.approve(departed.headers["location"], account=world.alice))
+    assert (await browser.open(WIKI + "/")).headers["x-user-handle"] == "handle.invalid"
+    world.network.mend(world.network.resolver_url)
+    await world.sidecar.reverifier.round()
+    assert (await browser.open(WIKI + "/")).headers["x-user-handle"] == "alice.pds.net"
+
+
 async def test_who_may_not_use_an_app_is_told_as_whom_and_offered_another_account(world: World) -> None:
     browser = world.browser()
     await world.sign_in(browser, world.bob)
@@ -269,6 +320,24 @@ async def test_the_profile_works_without_the_display_name(world: World) -> None:
     profile = await browser.open(f"{PUBLIC}/auth/")
     assert profile.status_code == 200
     assert "alice.pds.net" in profile.text
+
+
+async def test_the_profile_asks_only_so_many_servers_at_once(make: Make) -> None:
+    world = make(limits=Limits(concurrent_sign_ins=1))
+    await world.sidecar.start()
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    arrived = world.network.hang("https://pds.net/xrpc/com.atproto.repo.getRecord")
+    first = asyncio.create_task(browser.open(f"{PUBLIC}/auth/"))
+    async with asyncio.timeout(10):
+        await arrived.wait()
+    asked = len(world.network.requests)
+    second = await browser.open(f"{PUBLIC}/auth/")
+    assert (second.status_code, len(world.network.requests)) == (200, asked)
+    assert "alice.pds.net" in second.text
+    first.cancel()
+    await asyncio.wait([first])
+    await world.sidecar.stop()
 
 
 async def test_a_long_address_leads_to_the_front_page_and_the_form_says_so(world: World) -> None:

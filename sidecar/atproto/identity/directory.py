@@ -35,11 +35,12 @@ _DOCUMENT_TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`handle` is None where it couldn't be verified both ways."""
+    """`handle` is None where it couldn't be verified both ways; `undecided`: for the fault of a server."""
 
     did: Did
     handle: Handle | None
     pds: ServerUrl
+    undecided: bool = False
 
 
 class Directory:
@@ -82,10 +83,9 @@ class Directory:
             return await self._lookup_handle(identifier, fresh=fresh)
         document = await self.document(identifier, fresh=fresh)
         try:
-            handle = await self._verified(document, fresh=fresh)
+            return Identity(document.did, await self._verified(document, fresh=fresh), _pds(document))
         except FetchError:
-            handle = None
-        return Identity(document.did, handle, _pds(document))
+            return Identity(document.did, None, _pds(document), undecided=True)
 
     async def verified_handle(self, did: Did) -> Handle | None:
         """The handle that holds both ways, asked anew. None: it has none. ServerUnreachable: who knows."""

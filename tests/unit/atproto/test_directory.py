@@ -147,7 +147,7 @@ async def test_a_did_goes_on_where_its_handle_cannot_be_asked_for(
 ) -> None:
     network.account(ALICE)
     network.down.add("resolver.example.com")
-    assert await directory.lookup(ALICE) == Identity(ALICE, None, PDS)
+    assert await directory.lookup(ALICE) == Identity(ALICE, None, PDS, undecided=True)
 
 
 async def test_a_did_without_a_usable_server_is_refused(directory: Directory, network: Network) -> None:
