@@ -50,13 +50,13 @@ types: $(READY) ## mypy, strict
 test: lint types $(NETWORK) ## everything: lint, types, all tests, branch coverage and its thresholds
 	@bash tests/lab/chromium.sh
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2
+	$(BIN)/coverage run -m pytest -n 2 --max-worker-restart=0
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
 test-fast: $(READY) ## all tests but the end-to-end ones
-	$(BIN)/pytest -m 'not e2e' -n 3  # two cores: some tests wait
+	$(BIN)/pytest -m 'not e2e' -n 3 --max-worker-restart=0  # two cores: some tests wait
 
 bench: $(READY) ## what a check costs, beside other servers; writes bench/results (under 10 minutes)
 	$(BIN)/python -m bench

@@ -23,7 +23,7 @@ from sidecar.atproto.errors import (
     UnexpectedResponse,
 )
 from sidecar.atproto.fetch import Fetcher
-from tests.fakes.raw_server import PUBLIC, RawServer, Request, Wires, certificates, raw_server, says
+from tests.fakes.raw_server import PUBLIC, RawServer, Request, Wires, certificates, flood, raw_server, says
 from tests.fakes.vectors import cases
 from tests.lab.certs import Certificates
 
@@ -312,9 +312,8 @@ async def test_a_body_over_the_limit_is_cut_off_and_the_connection_dropped(
 async def test_a_body_without_end_is_cut_off(fetch: Fetcher, server: RawServer) -> None:
     async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            writer.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
-            await writer.drain()
+        async for _sent in flood(writer, b"1000\r\n" + b"x" * 0x1000 + b"\r\n"):
+            pass
 
     server.answers["/"] = endless
     with pytest.raises(UnexpectedResponse, match="more than 1000 bytes"):
@@ -369,9 +368,8 @@ async def test_a_broken_gzip_is_no_answer(fetch: Fetcher, server: RawServer) -> 
 async def test_headers_without_end_are_cut_off(fetch: Fetcher, server: RawServer) -> None:
     async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")
-        while True:
-            writer.write(b"X-Header: " + b"x" * 4096 + b"\r\n")
-            await writer.drain()
+        async for _sent in flood(writer, b"X-Header: " + b"x" * 4096 + b"\r\n"):
+            pass
 
     server.answers["/"] = endless
     with pytest.raises(ServerUnreachable):
@@ -379,7 +377,7 @@ async def test_headers_without_end_are_cut_off(fetch: Fetcher, server: RawServer
 
 
 @pytest.mark.parametrize(
-    ("head", "flood"),
+    ("head", "piece"),
     [
         (b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 100),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000),
@@ -388,7 +386,7 @@ async def test_headers_without_end_are_cut_off(fetch: Fetcher, server: RawServer
     ids=["informational answers", "tiny chunks", "chunk extensions"],
 )
 async def test_an_answer_whose_wrapping_has_no_end_is_cut_off(
-    fetch: Fetcher, server: RawServer, head: bytes, flood: bytes
+    fetch: Fetcher, server: RawServer, head: bytes, piece: bytes
 ) -> None:
     """Parsing it would keep the event loop, and so every check, busy until the deadline."""
     sent = 0
@@ -396,10 +394,8 @@ async def test_an_answer_whose_wrapping_has_no_end_is_cut_off(
     async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         writer.write(head)
-        while True:
-            writer.write(flood)
-            await writer.drain()
-            sent += len(flood)
+        async for so_far in flood(writer, piece):
+            sent = so_far
 
     server.answers["/"] = endless
     with pytest.raises(ServerUnreachable, match="without end"):

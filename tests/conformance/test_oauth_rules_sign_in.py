@@ -253,12 +253,28 @@ async def test_section_5_denied(world: SignInWorld) -> None:
         {"redirect_uri": None},
         {"code_verifier": "x" * 64},
         {"code_verifier": None},
+        {"scope": "atproto"},
     ],
 )
 async def test_section_5_token_request(world: SignInWorld, changes: dict[str, str | None]) -> None:
     pending, params = await callback_of(world)
     world.network.rewrite[TOKEN] = rewritten(**changes)
     with pytest.raises(AuthorizationRefused):
+        await world.oauth.finish(pending, params)
+    assert world.issuer.tokens == {}
+
+
+@pytest.mark.parametrize("how", ["no client_id", "another client_id", "no assertion", "the assertion of PAR"])
+async def test_section_5_the_token_request_is_authenticated_anew(world: SignInWorld, how: str) -> None:
+    pending, params = await callback_of(world)
+    changes: dict[str, dict[str, str | None]] = {
+        "no client_id": {"client_id": None},
+        "another client_id": {"client_id": "https://evil.net/client-metadata.json"},
+        "no assertion": {"client_assertion": None},
+        "the assertion of PAR": {"client_assertion": forms(world, PAR)[-1]["client_assertion"]},
+    }
+    world.network.rewrite[TOKEN] = rewritten(**changes[how])
+    with pytest.raises(ClientRefused):
         await world.oauth.finish(pending, params)
     assert world.issuer.tokens == {}
 

@@ -153,6 +153,11 @@ async def test_a_dpop_key_of_an_earlier_sign_in_is_refused(world: SignInWorld) -
     assert (await push(world, dpop_key=key)).status_code == 400
 
 
+async def test_a_dpop_key_that_is_one_of_the_clients_is_refused(world: SignInWorld) -> None:
+    for key in (KEY, NEXT_KEY):
+        assert (await push(world, dpop_key=key)).json()["error"] == "invalid_dpop_proof"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -15,18 +15,14 @@ from tests.fakes.refusals import require
 
 PROMPTS = ("none", "login", "consent", "select_account", "create")
 
+_AUTHENTICATION = {"client_id", "client_assertion", "client_assertion_type"}
 _PARAMETERS = {
-    "client_id",
-    "response_type",
-    "code_challenge",
-    "code_challenge_method",
-    "state",
-    "redirect_uri",
-    "scope",
-    "prompt",
-    "login_hint",
-    "client_assertion",
-    "client_assertion_type",
+    "par": {
+        *("response_type", "code_challenge", "code_challenge_method", "state", "redirect_uri", "scope"),
+        *("prompt", "login_hint"),
+    },
+    "token": {"grant_type", "code", "redirect_uri", "code_verifier"},
+    "revoke": {"token", "token_type_hint"},
 }
 
 
@@ -57,7 +53,6 @@ def check_request(
     form: Mapping[str, str], client: Mapping[str, Any], *, prompts: Sequence[str] | None
 ) -> None:
     """Every rule for a pushed request. `client`: its metadata; `prompts`: those the server supports."""
-    require(set(form) <= _PARAMETERS, "invalid_request", "an unknown parameter")
     require(form.get("response_type") == "code", "unsupported_response_type", "response_type")
     require(form.get("code_challenge_method") == "S256", "invalid_request", "code_challenge_method")
     challenge = form.get("code_challenge", "")
@@ -73,13 +68,15 @@ def check_request(
         require(_is_account_name(form["login_hint"]), "invalid_request", "login_hint")
 
 
-def parse_form(request: httpx.Request) -> dict[str, str]:
-    """A URL-encoded body, no parameter twice."""
+def parse_form(endpoint: str, request: httpx.Request) -> dict[str, str]:
+    """A URL-encoded body: no parameter twice, and none that the endpoint doesn't know."""
     media_type = request.headers.get("content-type", "").partition(";")[0]
     require(media_type == "application/x-www-form-urlencoded", "invalid_request", "content type")
     require(not request.url.query, "invalid_request", "no query")
     pairs = parse_qsl(request.content.decode(), keep_blank_values=True)
     require(len(dict(pairs)) == len(pairs), "invalid_request", "a parameter came twice")
+    known = _AUTHENTICATION | _PARAMETERS[endpoint]
+    require(set(dict(pairs)) <= known, "invalid_request", "an unknown parameter")
     return dict(pairs)
 
 

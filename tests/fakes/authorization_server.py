@@ -20,7 +20,7 @@ import httpx
 
 from tests.fakes import client_rules
 from tests.fakes.authorization_rules import check_request, parse_form, s256, server_metadata
-from tests.fakes.proofs import Nonces, check_assertion, check_proof
+from tests.fakes.proofs import Nonces, check_assertion, check_proof, thumbprint
 from tests.fakes.refusals import Refused, require
 
 PAR_LIFETIME = 300.0  # seconds
@@ -201,7 +201,7 @@ class AuthorizationServer:
         """Form, client, thumbprint of the DPoP key, kid of the client's key; all verified."""
         if endpoint in self.refusals:
             raise self.refusals[endpoint]
-        form = parse_form(request)
+        form = parse_form(endpoint, request)
         client = await self._client(form.get("client_id", ""))
         if client.keys:  # first, and its jti is gone: an assertion is good for one request, nonce or not
             kid = check_assertion(
@@ -211,6 +211,7 @@ class AuthorizationServer:
             kid = None
             require("client_assertion" not in form, "invalid_client", "a public client has no assertion", 401)
         jkt = check_proof(request, nonces=self.nonces, used=self._used["proof"], now=self.now())
+        require(jkt not in map(thumbprint, client.keys.values()), "invalid_dpop_proof", "a client's key")
         return form, client, jkt, kid
 
     async def _client(self, client_id: str) -> Client:

@@ -74,7 +74,12 @@ def check_proof(request: httpx.Request, *, nonces: Nonces, used: set[str], now: 
     require(isinstance(iat, int) and abs(now - iat) <= PROOF_AGE, "invalid_dpop_proof", "iat")
     _use(claims.get("jti"), used, "invalid_dpop_proof")
     nonces.check(claims.get("nonce"))
-    return ECKey.import_key(jwk).thumbprint()
+    return thumbprint(jwk)
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Of the key itself, whatever it is called (RFC 7638)."""
+    return ECKey.import_key(dict(jwk)).thumbprint()
 
 
 def check_assertion(

@@ -46,6 +46,17 @@ def says(status: int, body: bytes = b"", **headers: str) -> Answer:
     return answer
 
 
+async def flood(writer: asyncio.StreamWriter, piece: bytes) -> AsyncIterator[int]:
+    """Send a piece over and over until the connection ends; says how many bytes it has been."""
+    sent = 0
+    while True:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0)  # drain() alone may never yield: a lost TLS connection takes all it is given
+        sent += len(piece)
+        yield sent
+
+
 @dataclass
 class RawServer:
     """`answers` by path; `requests` as they came; `connections` accepted; `names` asked for in handshakes."""
