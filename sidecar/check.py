@@ -20,7 +20,7 @@ from sidecar.identity_headers import NO_HANDLE, identity_headers
 from sidecar.pages import Pages
 from sidecar.policy import Decision, Policy, Principal
 from sidecar.recent import Recent
-from sidecar.replies import Reply, json_reply, redirect
+from sidecar.replies import Explanation, Reply, explain, json_reply, redirect
 from sidecar.sessions import Session, Sessions, principal
 from sidecar.settings import Settings
 from sidecar.store import HandleFact
@@ -84,8 +84,8 @@ class Check:
             return self._unavailable(target)
         try:
             value = self._sessions.find(target.cookies)
-        except DuplicateCookies:
-            return self._duplicate_cookies(target)
+        except DuplicateCookies as error:
+            return self._duplicate_cookies(target, explain(error))
         if value is None:
             return self._without_cookie(target)
         standing = self._standing.get((value, target.host))
@@ -201,14 +201,10 @@ class Check:
         )
         return self._error(target, 403, "unknown_host", "Not set up", message)
 
-    def _duplicate_cookies(self, target: Target) -> Reply:
-        self._tally.refused(self._policy.app_for(target.host) or "", "duplicate_cookies", "", "")
-        message = (
-            "Your browser sent two session cookies, so we can't tell which one is yours. "
-            "Both have been deleted: load the page again. If this comes back, clear the cookies of this site."
-        )
+    def _duplicate_cookies(self, target: Target, words: Explanation) -> Reply:
+        self._tally.refused(self._policy.app_for(target.host) or "", words.code, "", "")
         deletions = [(b"set-cookie", each.encode()) for each in self._sessions.deletions(target.uri)]
-        return self._error(target, 400, "duplicate_cookies", "Two sessions at once", message, deletions)
+        return self._error(target, words.status, words.code, words.title, words.message, deletions)
 
     def _unavailable(self, target: Target) -> Reply:
         message = "The sign-in gate can't tell who is signed in right now. Try again in a moment."

@@ -101,9 +101,8 @@ class Gate:
             if refusal is not None:
                 await _send(send, refusal)
                 return
-            scope["app"] = (
-                self._routes
-            )  # makes starlette raise its 404 and 405 instead of answering in plain text
+            # makes starlette raise its 404 and 405 instead of answering in plain text
+            scope["app"] = self._routes
             await self._routes(scope, receive, send_once_started)
         except Exception as error:
             if started:

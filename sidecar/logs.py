@@ -34,6 +34,9 @@ _SECRET_PARAMETER = re.compile(
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){1,3}")
 _SESSION_COOKIE = re.compile(r"\b((?:__Host-|__Secure-)?sidecar[A-Za-z0-9_-]*)=[^;\s\"']+")
 
+# uvicorn says so of each WebSocket whose check it answers; the WebSocket itself is Caddy's and the app's
+_NOT_SO = ("Unsupported upgrade request", "No supported WebSocket library detected")
+
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@*+-]+")
 _MAX_TEXT = 2000
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message"}
@@ -46,11 +49,16 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
     """
     handler = _Handler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    handler.addFilter(_is_so)
     root = logging.getLogger()
     root.handlers = [each for each in root.handlers if not isinstance(each, _Handler)] + [handler]
     root.setLevel(logging.WARNING)
     for name in ("sidecar", "uvicorn"):
         logging.getLogger(name).setLevel(settings.level.upper())
+
+
+def _is_so(record: logging.LogRecord) -> bool:
+    return not (record.name == "uvicorn.error" and record.getMessage().startswith(_NOT_SO))
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -1,6 +1,8 @@
 """The fast path and the plain ASGI way, side by side: the same bytes in, the same bytes out."""
 
 import asyncio
+import io
+import logging
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext, suppress
@@ -12,12 +14,12 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar import fastpath, forwarded
+from sidecar import fastpath, forwarded, logs
 from sidecar.app import Sidecar
 from sidecar.fastpath import FastPath
 from sidecar.replies import Reply
 from sidecar.sessions import Session
-from sidecar.settings import App, Server, Settings, StoreSettings
+from sidecar.settings import App, Log, Server, Settings, StoreSettings
 from sidecar.settings import Session as SessionSettings
 from sidecar.store import Revocation
 from sidecar.store.memory import MemoryStore
@@ -205,6 +207,17 @@ def same(replies: tuple[bytes, bytes]) -> bytes:
     fast, plain = replies
     assert fast == plain
     return fast
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
+async def test_a_websockets_check_is_no_line_in_the_log(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logs.configure(Log(), stream)
+    async with way(fast=fast) as one:
+        assert b" 200 OK" in await one.raw(LEFT_TO_ASGI["websocket"], CLOSE)
+    assert "WARNING" not in stream.getvalue()
+    assert "Started server process" in stream.getvalue()
 
 
 @pytest.mark.parametrize("name", ANSWERED_AT_ONCE)
