@@ -6,7 +6,6 @@ Doesn't belong here: the protocol's own checks (atproto.oauth), the form (login.
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from starlette.background import BackgroundTask
@@ -141,7 +140,7 @@ class Callback:
         now, identity = self._now(), signed_in.identity
         session = self._sessions.start(identity.did, identity.handle, now)
         if identity.undecided:  # a server's fault takes nobody's handle: the last word on it stands
-            session = replace(session, handle_verified_at=0)
+            session = session._replace(handle_verified_at=0)
         else:
             await self._store.record_handle(
                 identity.did, identity.handle, verified_at=int(now), expires=now + self._retention

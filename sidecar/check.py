@@ -9,7 +9,7 @@ Neither ever becomes an allow or a sign-in loop. Nothing is read from the check'
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 from sidecar import forwarded
@@ -32,6 +32,7 @@ _NOTHING = (b"content-length", b"0")
 _RENEWAL_PAUSE = 60.0  # seconds before the same session is offered a renewed cookie again
 _REMEMBERED_RENEWALS = 10_000
 _REMEMBERED_HOSTS = 1000
+_REMEMBERED_LOGINS = 200  # of a few kB at the most
 _QUERY_SAFE = "/:?="  # as they are in a query's value (RFC 3986 section 3.4), which also keeps it readable
 
 
@@ -63,6 +64,7 @@ class Check:
         self._now = now
         self._standing: Recent[tuple[bytes, str], _Standing] = Recent(settings.limits.cached_cookies)
         self._sign_in_first: Recent[str, Reply] = Recent(_REMEMBERED_HOSTS)
+        self._logins: Recent[tuple[str, str, bool], str] = Recent(_REMEMBERED_LOGINS)
         self._redirected = _Offered()
         self._offered = _Offered()
         self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url", "reason")
@@ -96,18 +98,18 @@ class Check:
     def _holds(self, standing: "_Standing", now: float) -> bool:
         return (
             now < standing.until
-            and not self._feed.revoked(standing.session.id)
-            and self._feed.handle_fact(standing.session.did) is standing.fact
+            and not self._feed.revoked(standing.session_id)
+            and self._feed.handle_fact(standing.who.did) is standing.fact
         )
 
     def _repeat(self, target: Target, standing: "_Standing") -> Reply:
-        decision, session = standing.decision, standing.session
-        self._seen(session.did)
+        decision, who = standing.decision, standing.who
+        self._seen(who.did)
         if decision.allowed:
             return standing.reply
-        self._tally.refused(decision.app, decision.reason, session.did, session.id)
+        self._tally.refused(decision.app, decision.reason, who.did, standing.session_id)
         if target.navigation or target.page:
-            return self._forbidden(target, standing.who, decision)
+            return self._forbidden(target, who, decision)
         return standing.reply
 
     def _judge(self, target: Target, value: bytes, now: float) -> Reply:
@@ -134,7 +136,7 @@ class Check:
         decision = self._policy.decide(who, target.host)
         until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
         reply = _allowed(who) if decision.allowed else _refused(who, decision)
-        standing = _Standing(reply, session, who, decision, fact, until)
+        standing = _Standing(reply, session.id, who, decision, fact, until)
         if decision.allowed:
             if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
                 return self._foreign_websocket(target, session, decision)
@@ -232,19 +234,24 @@ class Check:
 
     def _login(self, target: Target, *, switch: bool = False) -> str:
         """Address of the sign-in page that leads back to the page asked for."""
-        return_to, shortened = forwarded.return_to(
-            target, scheme=self._scheme, prefix=self._prefix, public_host=self._public_host
-        )
-        flags = ("&switch=1" if switch else "") + ("&shortened=1" if shortened else "")
-        return f"{self._login_url}?return_to={quote(return_to, safe=_QUERY_SAFE)}{flags}"
+        asked = (target.host, target.uri, switch)
+        login = self._logins.get(asked)
+        if login is None:
+            return_to, shortened = forwarded.return_to(
+                target, scheme=self._scheme, prefix=self._prefix, public_host=self._public_host
+            )
+            flags = ("&switch=1" if switch else "") + ("&shortened=1" if shortened else "")
+            login = f"{self._login_url}?return_to={quote(return_to, safe=_QUERY_SAFE)}{flags}"
+            if not shortened:
+                self._logins.add(asked, login)
+        return login
 
     def _challenge(self) -> tuple[bytes, bytes]:
         """A 401 must carry one (RFC 9110 section 15.5.2); browsers pass over schemes they don't know."""
         return (b"www-authenticate", b'Cookie realm="%b"' % self._public_host.encode())
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
+class _Standing(NamedTuple):
     """A decision and what it rests on. It stands until `until`, unless the session is revoked or the fact
     replaced.
 
@@ -252,7 +259,7 @@ class _Standing:
     """
 
     reply: Reply
-    session: Session
+    session_id: str
     who: Principal
     decision: Decision
     fact: HandleFact | None

@@ -4,9 +4,9 @@ Owns: which requests may be answered there, and the bytes on the wire. What is a
 the very function the ASGI way calls, so the two can't differ in what they decide.
 Doesn't belong here: any decision about a visitor.
 
-Of the requests for a page and what is on it, most differ in little but their URI. So the bytes around the URI
-are remembered with what was read from them. What comes in the very same bytes isn't parsed again; the check
-answers it like any other.
+Most requests differ in little but their cookies and their URI. So the bytes around those two are remembered
+with what was read from them. What comes in the very same bytes isn't parsed again; the check answers it like
+any other.
 
 The replies of one turn of the event loop are sent together at its end. Whoever reads them on another core is
 then woken once, and waking somebody costs more than a check.
@@ -44,9 +44,12 @@ log = logging.getLogger("sidecar")
 TESTED = ("0.54",)
 _ASGI_ONLY = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 
-Around = tuple[bytes, bytes]  # a request's bytes before and after its URI
+# A request's bytes before, between and after its cookie and its URI; without a cookie the first is empty.
+Around = tuple[bytes, bytes, bytes]
+
 _REMEMBERED, _NOTED = 2000, 10_000
 _MOST_REMEMBERED = 4096  # bytes of a request: 8 MB for all of them
+_IN_A_COOKIE = bytes(range(0x20, 0x7F))  # nothing that ends a header or that a parser refuses
 _MOST_UNSENT = 65536  # bytes of one connection, who else would wait for the end of a turn
 
 
@@ -144,19 +147,19 @@ class FastPath(HttpToolsProtocol):
         super().send_400_response(msg)
 
     def data_received(self, data: bytes) -> None:
-        found = _around_uri(data) if self._between else None
-        if found is not None and self._repeat(*found):
+        parts = _apart(data) if self._between else None
+        if parts is not None and self._repeat(*parts):
             return
         self._begun = 0
         super().data_received(data)
         alone = self._between and self._begun == 1
-        if found is not None and alone and self._target is not None:
-            self._shared.note(found[0], self._target)
+        if parts is not None and alone and self._target is not None and self._target.cookies == parts[1]:
+            self._shared.note(parts[0], self._target)
 
-    def _repeat(self, around: Around, uri: bytes) -> bool:
-        """Answer a request that differs from an earlier one in its URI alone."""
-        target = self._shared.known(around)
-        reply = self._reply_to(target.at(uri)) if target is not None and not self.flow.write_paused else None
+    def _repeat(self, around: Around, cookies: list[bytes], uri: bytes) -> bool:
+        """Answer a request that differs from an earlier one in its cookies and URI alone."""
+        target = None if self.flow.write_paused else self._shared.known(around)
+        reply = self._reply_to(target.again(uri, cookies)) if target is not None else None
         if reply is None:
             return False
         self._finish(reply)
@@ -275,14 +278,23 @@ class FastPath(HttpToolsProtocol):
         return wire
 
 
-def _around_uri(data: bytes) -> tuple[Around, bytes] | None:
-    """A request in two around the value of its X-Forwarded-Uri, and that value; None where it isn't plain."""
+def _apart(data: bytes) -> tuple[Around, list[bytes], bytes] | None:
+    """A request in what is remembered of it, its cookies and its URI; None where it isn't plain."""
     at = data.rfind(b"ri: /")
     if at < 0 or len(data) > _MOST_REMEMBERED or data[at - 15 : at].lower() != b"\r\nx-forwarded-u":
         return None
     start, end = at + 4, data.find(b"\r\n", at)
     uri = data[start:end]
-    return ((data[:start], data[end:]), uri) if is_uri(uri) else None
+    if not is_uri(uri):
+        return None
+    at = data.find(b"ookie: ", 0, start)
+    if at < 0:
+        return (b"", data[:start], data[end:]), [], uri
+    begin, stop = at + 7, data.find(b"\r\n", at)
+    cookie = data[begin:stop]
+    if data[at - 3 : at].lower() != b"\r\nc" or cookie.translate(None, _IN_A_COOKIE):
+        return None
+    return (data[:begin], data[stop:start], data[end:]), [cookie], uri
 
 
 @lru_cache

@@ -85,12 +85,10 @@ class Target:
         self._values = values
         self._accept = accept
 
-    def at(self, uri: bytes) -> "Target":
-        """The same request for another URI, which `is_uri`."""
+    def again(self, uri: bytes, cookies: list[bytes]) -> "Target":
+        """The same request for another URI, which `is_uri`, with other cookies."""
         text = uri.decode("ascii")
-        return Target(
-            self.host, text, self.cookies, method=self._method, values=self._values, accept=self._accept
-        )
+        return Target(self.host, text, cookies, method=self._method, values=self._values, accept=self._accept)
 
     @property
     def navigation(self) -> bool:

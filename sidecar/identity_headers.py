@@ -7,8 +7,6 @@ Every name is sent on every allow, exactly once and never empty: a header left o
 a client fill in. The DID is the key; handles change hands.
 """
 
-from functools import lru_cache
-
 from sidecar.policy import Principal
 
 NAMES: tuple[str, ...] = ("X-User-DID", "X-User-Handle")
@@ -22,7 +20,6 @@ def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
     return [(_DID, _value(principal.did)), (_HANDLE, _value(principal.handle or NO_HANDLE))]
 
 
-@lru_cache(maxsize=8192)
 def _value(text: str) -> bytes:
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("not fit for an identity header")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from sidecar.hosts import HostTable, canonical_host
 from sidecar.settings import App
@@ -21,8 +22,7 @@ _NO_HANDLE = "handle.invalid"
 _NO_SCHEME = ""  # handles are spelt like hosts, but have no port
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """Who is signed in. `handle`: verified and fresh, else None."""
 
     did: str
@@ -122,6 +122,7 @@ class _App:
         self._deny = _Rules(app.deny, groups)
         # Where a deny names handles, someone without one could be whom it means.
         self._needs_handle = app.require_handle or self._deny.name_handles
+        self._reads_handles = self._needs_handle or self._allow.name_handles
         self._allowed = Decision(allowed=True, app=name, reason="allowed")
         self._no_rule = Decision(allowed=False, app=name, reason="no_rule")
         self._denied = Decision(allowed=False, app=name, reason="denied")
@@ -132,7 +133,9 @@ class _App:
         if self._allow.empty:
             return self._no_rule
         did = principal.did
-        handle = None if principal.handle is None else _usable_handle(principal.handle)
+        handle = None
+        if self._reads_handles and principal.handle is not None:
+            handle = _usable_handle(principal.handle)
         if self._deny.match(did, handle):
             return self._denied
         if self._needs_handle and handle is None:

@@ -4,18 +4,16 @@ Owns: what the cookie says, its name and attributes, how long it is good for, an
 rules.
 Doesn't belong here: revocation (feed.py, store/) and who may pass (policy.py).
 
-The cookie is a JSON list signed by itsdangerous (HMAC-SHA256, own salt, every configured secret verifies).
-The end of a session is fixed at sign-in; settings changed later can only shorten it.
+The cookie is a row of fields signed by itsdangerous (HMAC-SHA256, own salt, every configured secret
+verifies). The end of a session is fixed at sign-in; settings changed later can only shorten it.
 """
 
 import hashlib
 import hmac
-import json
 import secrets
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from itsdangerous import BadData, Signer
-from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.signer import SigningAlgorithm
 
 from sidecar.errors import DuplicateCookies
@@ -23,12 +21,14 @@ from sidecar.policy import Principal
 from sidecar.settings import Settings
 from sidecar.store import HandleFact
 
-_VERSION = 1
+_VERSION = "1"
+_BETWEEN = (
+    "~"  # the fields; it is in no DID and no handle, and may stand in a cookie (RFC 6265 section 4.1.1)
+)
 _MAX_COOKIE = 4096  # RFC 6265 section 6.1: browsers keep no more
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """One sign-in, as its cookie tells it. Times are whole seconds since the epoch.
 
     `id`: 32 hex digits. `handle`: verified both ways at `handle_verified_at`, or None. `end`: never later
@@ -108,10 +108,12 @@ class Sessions:
         if len(value) > _MAX_COOKIE:
             return None
         try:
-            version, *fields = json.loads(base64_decode(self._signer.unsign(value)))
-            return Session(*fields) if version == _VERSION else None
+            text = self._signer.unsign(value).decode("ascii")
+            version, session_id, did, handle, *times = text.split(_BETWEEN)
+            session = Session(session_id, did, handle or None, *map(int, times))
         except (BadData, TypeError, ValueError):
             return None
+        return session if version == _VERSION else None
 
     def alive(self, session: Session, now: float) -> bool:
         """Whether neither the idle nor the absolute lifetime is over, by today's settings."""
@@ -134,24 +136,19 @@ class Sessions:
         """When time alone next changes an answer: the end, a renewal, the age of the handle."""
         ends, idle_end = self.ends(session), session.issued_at + self._idle
         handle_end = newest_handle(session, fact)[1] + handle_max_age
-        moments = [ends, idle_end]
-        if idle_end < ends:
-            moments.append(session.issued_at + self._renew_after)
-        if handle_end > now:
-            moments.append(handle_end)
-        return min(moments)
+        until = ends if ends <= idle_end else session.issued_at + self._renew_after
+        return handle_end if now < handle_end < until else until
 
     def renewed(self, session: Session, fact: HandleFact | None, now: float) -> Session:
         """The same session in a younger cookie: id, sign-in and end stay, the handle is the newest known."""
         handle, verified_at = newest_handle(session, fact)
-        return replace(session, handle=handle, handle_verified_at=int(verified_at), issued_at=int(now))
+        return session._replace(handle=handle, handle_verified_at=int(verified_at), issued_at=int(now))
 
     def cookie(self, session: Session, now: float) -> str:
         """The `Set-Cookie` value for the session."""
-        fields = (_VERSION, session.id, session.did, session.handle, session.handle_verified_at)
-        times = (session.signed_in_at, session.end, session.issued_at)
-        payload = base64_encode(json.dumps([*fields, *times], separators=(",", ":")))
-        text = self._signer.sign(payload).decode()
+        who = (session.id, session.did, session.handle or "")
+        times = (session.handle_verified_at, session.signed_in_at, session.end, session.issued_at)
+        text = self._signer.sign(_BETWEEN.join((_VERSION, *who, *map(str, times)))).decode()
         lifetime = max(0, int(min(self._idle, self.ends(session) - now)))
         return set_cookie(self.name, text, max_age=lifetime, secure=self._secure, domain=self._domain)
 

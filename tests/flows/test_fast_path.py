@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
@@ -33,7 +33,10 @@ SETTINGS = Settings(
     server=Server(listen="127.0.0.1:0"),
     session=SessionSettings(cookie_secrets=("s" * 40,)),
     store=StoreSettings(kind="memory"),
-    apps={"app": App(hosts=("127.0.0.1:8080",), allow=(DID,))},
+    apps={
+        "app": App(hosts=("127.0.0.1:8080",), allow=(DID,)),
+        "open": App(hosts=("127.0.0.1:8081",), allow=("*",)),
+    },
 )
 
 
@@ -144,8 +147,6 @@ def request(
     host: bytes = HOST,
 ) -> bytes:
     lines = [
-        method + b" " + path + b" HTTP/" + version,
-        b"Host: " + host,
         b"X-Forwarded-Host: " + host,
         b"X-Forwarded-Uri: " + uri,
         b"X-Forwarded-Method: GET",
@@ -153,18 +154,21 @@ def request(
         b"X-Forwarded-For: 203.0.113.9",
         *headers,
     ]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    lines.sort(key=lambda line: line.partition(b":")[0])  # as Caddy sends them
+    return b"\r\n".join([method + b" " + path + b" HTTP/" + version, b"Host: " + host, *lines]) + b"\r\n\r\n"
 
 
 CLOSE = request(b"Connection: close", path=b"/auth/healthz")
 NAVIGATE = (b"Sec-Fetch-Mode: navigate", b"Sec-Fetch-Dest: document")
-SESSION = replace(
-    Sidecar(SETTINGS, store=MemoryStore(now=lambda: NOW, max_records=10)).sessions.start(DID, None, NOW),
-    id="ab" * 16,
+SESSION = (
+    Sidecar(SETTINGS, store=MemoryStore(now=lambda: NOW, max_records=10))
+    .sessions.start(DID, None, NOW)
+    ._replace(id="ab" * 16)
 )
 SESSION_COOKIE = b"Cookie: x=1; " + cookie(Sidecar(SETTINGS), SESSION) + b"; y=2"
-STRANGER = b"Cookie: " + cookie(Sidecar(SETTINGS), replace(SESSION, did=OTHER))
-AGED = b"Cookie: " + cookie(Sidecar(SETTINGS), replace(SESSION, issued_at=int(NOW) - 2 * 86400))
+STRANGER = b"Cookie: " + cookie(Sidecar(SETTINGS), SESSION._replace(did=OTHER))
+FORGED = b"Cookie: sidecar_session=forged"
+AGED = b"Cookie: " + cookie(Sidecar(SETTINGS), SESSION._replace(issued_at=int(NOW) - 2 * 86400))
 
 ANSWERED_AT_ONCE = {
     "allowed": request(SESSION_COOKIE),
@@ -174,7 +178,7 @@ ANSWERED_AT_ONCE = {
     "no session, fetch": request(b"Sec-Fetch-Mode: cors"),
     "forbidden page": request(STRANGER, *NAVIGATE),
     "forbidden json": request(STRANGER),
-    "forged": request(b"Cookie: sidecar_session=forged"),
+    "forged": request(FORGED),
     "two session cookies": request(SESSION_COOKIE, SESSION_COOKIE, *NAVIGATE),
     "unknown host": request(SESSION_COOKIE, host=b"evil.net"),
     "renewal": request(AGED, *NAVIGATE),
@@ -246,12 +250,14 @@ def _without_request_id(reply: bytes) -> bytes:
     return reply if b"x-request-id" not in reply else reply.split(b"\r\n")[0]
 
 
-async def test_a_request_in_the_same_bytes_but_for_its_uri_is_answered_without_the_parser(
-    both: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("cookies", [[SESSION_COOKIE], [SESSION_COOKIE, STRANGER, FORGED], []])
+async def test_a_request_in_the_same_bytes_but_for_cookies_and_uri_is_answered_without_the_parser(
+    cookies: list[bytes], both: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, plain = both
     uris = (b"/first", b"/second", b"/third?x=%41", b"/")
-    sent = (*(request(SESSION_COOKIE, b"Via: memory", uri=uri) for uri in uris), CLOSE)
+    given = zip(uris, [[each] for each in cookies * 4] or [[]] * 4, strict=False)
+    sent = (*(request(*cookie, b"Via: %d" % len(cookies), uri=uri) for uri, cookie in given), CLOSE)
     read: list[object] = []
     original = forwarded.read
 
@@ -263,6 +269,16 @@ async def test_a_request_in_the_same_bytes_but_for_its_uri_is_answered_without_t
     fast_reply = await fast.raw(*sent)
     assert (fast.answered, len(read)) == (4, 2)
     assert fast_reply == await plain.raw(*sent)
+
+
+async def test_everybody_is_who_their_own_cookie_says(both: tuple[Way, Way]) -> None:
+    """Two people behind one address, with the same browser, differ in nothing else."""
+    fast, plain = both
+    people = [(f"did:plc:{letter * 24}", letter) for letter in "abcdefgh"]
+    cookies = [b"Cookie: " + cookie(fast.sidecar, did=did) for did, _ in people]
+    sent = [request(each, host=b"127.0.0.1:8081") for each in cookies * 2]
+    reply = same((await fast.raw(*sent, CLOSE), await plain.raw(*sent, CLOSE)))
+    assert re.findall(rb"x-user-did: did:plc:(\w)", reply) == [letter.encode() for _, letter in people * 2]
 
 
 async def test_the_page_for_the_refused_is_for_the_uri_that_was_asked_for(both: tuple[Way, Way]) -> None:
@@ -296,9 +312,54 @@ async def test_what_is_remembered_is_no_answer_to_an_odd_uri(uri: bytes, both: t
     same((await fast.raw(*sent), await plain.raw(*sent)))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(b"", b" " + SESSION_COOKIE[8:], SESSION_COOKIE[8:] + b" ", SESSION_COOKIE[8:] + b"\t"),
+        *(b"\x00", b"a\x01", b"a\tb", b"a\x7f", b"a\x80", "é".encode(), b"a\r\n b", b"a\rb"),
+        *(b"a\nX-Forwarded-Host: evil.net", b"a\r\nX-Forwarded-Uri: /other", b"a\r\n" + SESSION_COOKIE),
+        *(SESSION_COOKIE[8:] + b"\r\n" + SESSION_COOKIE, b"a\r\n\r\n", b"x" * 5000),
+    ],
+)
+async def test_what_is_remembered_is_no_answer_to_an_odd_cookie(odd: bytes, both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    known = [request(SESSION_COOKIE)] * 3
+    sent = (*known, request(b"Cookie: " + odd), CLOSE)
+    same((await fast.raw(*sent), await plain.raw(*sent)))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [b"A-Cookie: sidecar_session=x", SESSION_COOKIE],
+        [b"A: Cookie: sidecar_session=x", SESSION_COOKIE],
+        [b"c" + SESSION_COOKIE[1:]],
+    ],
+    ids=["another name's end", "a value", "lower case"],
+)
+async def test_only_the_cookie_header_is_looked_past(headers: list[bytes], both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    sent = [request(*headers, *NAVIGATE)] * 3 + [
+        request(*headers[:-1], STRANGER, *NAVIGATE),
+        request(STRANGER),
+        request(),
+    ]
+    reply = same((await fast.raw(*sent, CLOSE), await plain.raw(*sent, CLOSE)))
+    statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", reply)]
+    assert statuses == [200, 200, 200, 403, 403, 401, 200]
+
+
+async def test_two_session_cookies_stay_two_whatever_is_remembered(both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    sent = [request(SESSION_COOKIE)] * 3 + [request(SESSION_COOKIE, STRANGER)] * 3 + [request(STRANGER)]
+    reply = same((await fast.raw(*sent, CLOSE), await plain.raw(*sent, CLOSE)))
+    statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", reply)]
+    assert statuses == [200, 200, 200, 400, 400, 400, 403, 200]
+
+
 async def test_what_is_remembered_is_judged_anew(both: tuple[Way, Way]) -> None:
     fast, plain = both
-    session = replace(SESSION, id="cd" * 16)
+    session = SESSION._replace(id="cd" * 16)
     check = request(b"Cookie: " + cookie(fast.sidecar, session))
 
     async def replies(way: Way) -> list[bytes]:
@@ -333,7 +394,7 @@ async def test_bytes_behind_an_unfinished_request_are_part_of_it(both: tuple[Way
 
 async def test_what_comes_once_or_is_long_is_not_remembered(both: tuple[Way, Way]) -> None:
     async with way(fast=True) as fast:
-        once = [request(b"Cookie: sidecar_session=%d" % number) for number in range(3)]
+        once = [request(SESSION_COOKIE, b"User-Agent: %d" % number) for number in range(3)]
         long = request(b"X-Long: " + b"x" * 5000)
         await fast.raw(*once, long, long, CLOSE)
         assert fast.answered == 5

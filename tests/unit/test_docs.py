@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
-def tests_under(folder: Path) -> set[str]:
+def defined_under(folder: Path) -> set[str]:
     sources = (path.read_text() for path in folder.rglob("test_*.py"))
     return {name for source in sources for name in re.findall(r"def (test_\w+)", source)}
 
@@ -33,7 +33,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_test_and_file_that_the_threat_model_names_exists() -> None:
     text = (ROOT / "docs" / "threat-model.md").read_text()
-    assert set(re.findall(r"`(test_\w+)`", text)) <= tests_under(ROOT / "tests")
+    assert set(re.findall(r"`(test_\w+)`", text)) <= defined_under(ROOT / "tests")
     files = re.findall(r"`((?:tests|sidecar|docs)/[\w/.]+)`", text)
     assert files
     assert [name for name in files if not (ROOT / name).exists()] == []

@@ -45,7 +45,7 @@ def test_a_plain_request_is_read() -> None:
 
 def test_the_same_request_for_another_uri_differs_in_nothing_else() -> None:
     first = read([*headers(LOAD), (b"cookie", b"a=1")])
-    assert told(first.at(b"/other?x")) == {**told(first), "uri": "/other?x"}
+    assert told(first.again(b"/other?x", [b"a=1"])) == {**told(first), "uri": "/other?x", "cookies": [b"a=1"]}
     assert first.uri == "/wiki/Main_Page?action=view"
 
 
