@@ -81,12 +81,12 @@ class Sessions:
         """The session cookie's value, or None. Raises DuplicateCookies where there are two."""
         if len(cookie_headers) == 1:
             header = cookie_headers[0]
-            if self._wanted not in header:
+            count = header.count(self._wanted)
+            if not count:
                 return None
-            before, _, after = header.partition(self._assigned)
-            alone = self._wanted not in before and self._wanted not in after
-            if alone and (not before or before.endswith(b"; ")):
-                return after.partition(b";")[0].strip()
+            at = header.find(self._assigned)
+            if count == 1 and (at == 0 or header[max(0, at - 2) : at] == b"; "):
+                return header[at + len(self._assigned) :].partition(b";")[0].strip()
         return self._find_one(cookie_headers)
 
     def _find_one(self, cookie_headers: list[bytes]) -> bytes | None:
