@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bench.measure import Sample, Target
 
-LEAST = 3  # rounds, however late it is: fewer have no interval worth the name
+LEAST = 7  # rounds, however late it is, if the plan has as many
 
 Samples = Mapping[str, Sequence[Sample]]
 

@@ -7,7 +7,6 @@ Doesn't belong here: the words for errors (replies.py), which page is shown when
 
 import base64
 import hashlib
-import html as markup
 import secrets
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -23,7 +22,7 @@ from jinja2 import (
     meta,
     nodes,
 )
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from sidecar.errors import ConfigError
 from sidecar.replies import Header, Reply, html
@@ -117,7 +116,7 @@ class Prepared:
 
 @lru_cache(maxsize=1024)
 def _escaped(text: str) -> bytes:
-    return markup.escape(text).encode()
+    return escape(text).encode()
 
 
 def security_headers(style: str, *, forms: str, framed_by_its_own_origin: bool = False) -> tuple[Header, ...]:

@@ -10,7 +10,7 @@ from bench.plan import Bench
 from bench.programs import Programs
 from bench.request import check
 from bench.results import Bar, Cell, Columns, Section, Table
-from bench.rounds import Samples
+from bench.rounds import LEAST, Samples
 from bench.subject import ALLOWED, EVERYONE, FORBIDDEN, HOST, SENT_TO_SIGN_IN, Subject
 from bench.wire import Expected
 
@@ -120,7 +120,7 @@ def _beside_others(bench: Bench, sidecar: Subject, folder: Path) -> Walked:
 def _walked(bench: Bench, sidecar: Subject, folder: Path, name: str) -> Walked:
     """Another cookie each time: valid ones of as many accounts, or forged ones."""
     forged = name == FORGED
-    count = bench.plan.walk_requests if forged else bench.plan.cold_cookies // bench.plan.rounds
+    count = bench.plan.walk_requests if forged else bench.plan.cold_cookies // min(LEAST, bench.plan.rounds)
     wanted = count * bench.plan.rounds
     host = HOST if forged else EVERYONE
     dids = [subject.numbered_did(n) for n in range(wanted + _CHECKS)]

@@ -47,10 +47,10 @@ def test_every_target_is_verified_before_and_after_each_round() -> None:
     assert target.verified == 60
 
 
-def test_late_rounds_are_left_out_but_three() -> None:
+def test_late_rounds_are_left_out_but_seven() -> None:
     log: list[str] = []
-    turns([Told("a", log)], 7, time.monotonic() - 1)
-    assert len(log) == 3
+    turns([Told("a", log)], 9, time.monotonic() - 1)
+    assert len(log) == 7
 
 
 def test_a_wrong_answer_ends_the_run() -> None:
