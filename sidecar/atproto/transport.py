@@ -80,13 +80,14 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            finally:
+                _LOOKUPS.release()  # before anybody hears of the answer, and asks for the next name
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is for who waits
             lookup.set_exception(exc)
         else:
             lookup.set_result(found)
-        finally:
-            _LOOKUPS.release()
 
     try:
         threading.Thread(target=look_up, daemon=True).start()
