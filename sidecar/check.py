@@ -32,7 +32,8 @@ _NOTHING = (b"content-length", b"0")
 _RENEWAL_PAUSE = 60.0  # seconds before the same session is offered a renewed cookie again
 _REMEMBERED_RENEWALS = 10_000
 _REMEMBERED_HOSTS = 1000
-_REMEMBERED_LOGINS = 200  # of a few kB at the most
+_REMEMBERED_REFUSALS = 200  # of either kind
+_LONGEST_REMEMBERED = 1024  # characters of a URI: with its page and its bytes on the wire 17 kB
 _QUERY_SAFE = "/:?="  # as they are in a query's value (RFC 3986 section 3.4), which also keeps it readable
 
 
@@ -64,7 +65,8 @@ class Check:
         self._now = now
         self._standing: Recent[tuple[bytes, str], _Standing] = Recent(settings.limits.cached_cookies)
         self._sign_in_first: Recent[str, Reply] = Recent(_REMEMBERED_HOSTS)
-        self._logins: Recent[tuple[str, str, bool], str] = Recent(_REMEMBERED_LOGINS)
+        self._redirects: Recent[tuple[str, str], Reply] = Recent(_REMEMBERED_REFUSALS)
+        self._forbidden: Recent[tuple[Principal, str, str, str], Reply] = Recent(_REMEMBERED_REFUSALS)
         self._redirected = _Offered()
         self._offered = _Offered()
         self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url", "reason")
@@ -109,7 +111,7 @@ class Check:
             return standing.reply
         self._tally.refused(decision.app, decision.reason, who.did, standing.session_id)
         if target.navigation or target.page:
-            return self._forbidden(target, who, decision)
+            return self._no_access(target, who, decision)
         return standing.reply
 
     def _judge(self, target: Target, value: bytes, now: float) -> Reply:
@@ -162,7 +164,7 @@ class Check:
 
     def _no_session(self, target: Target) -> Reply:
         if target.navigation:
-            return redirect(302, self._login(target))
+            return self._to_sign_in(target)
         if target.page:
             login_url = self._login(target)
             return self._not_delivered_page.reply(
@@ -180,15 +182,30 @@ class Check:
             self._sign_in_first.add(target.host, reply)
         return reply
 
-    def _forbidden(self, target: Target, who: Principal, decision: Decision) -> Reply:
-        return self._forbidden_page.reply(
-            403,
-            handle=who.handle or NO_HANDLE,
-            did=who.did,
-            host=target.host,
-            login_url=self._login(target, switch=True),
-            reason=decision.reason,
-        )
+    def _to_sign_in(self, target: Target) -> Reply:
+        asked = (target.host, target.uri)
+        reply = self._redirects.get(asked)
+        if reply is None:
+            reply = redirect(302, self._login(target))
+            if len(target.uri) <= _LONGEST_REMEMBERED:
+                self._redirects.add(asked, reply)
+        return reply
+
+    def _no_access(self, target: Target, who: Principal, decision: Decision) -> Reply:
+        asked = (who, decision.reason, target.host, target.uri)
+        reply = self._forbidden.get(asked)
+        if reply is None:
+            reply = self._forbidden_page.reply(
+                403,
+                handle=who.handle or NO_HANDLE,
+                did=who.did,
+                host=target.host,
+                login_url=self._login(target, switch=True),
+                reason=decision.reason,
+            )
+            if len(target.uri) <= _LONGEST_REMEMBERED:
+                self._forbidden.add(asked, reply)
+        return reply
 
     def _foreign_websocket(self, target: Target, session: Session, decision: Decision) -> Reply:
         self._tally.refused(decision.app, "foreign_websocket", session.did, session.id)
@@ -234,17 +251,11 @@ class Check:
 
     def _login(self, target: Target, *, switch: bool = False) -> str:
         """Address of the sign-in page that leads back to the page asked for."""
-        asked = (target.host, target.uri, switch)
-        login = self._logins.get(asked)
-        if login is None:
-            return_to, shortened = forwarded.return_to(
-                target, scheme=self._scheme, prefix=self._prefix, public_host=self._public_host
-            )
-            flags = ("&switch=1" if switch else "") + ("&shortened=1" if shortened else "")
-            login = f"{self._login_url}?return_to={quote(return_to, safe=_QUERY_SAFE)}{flags}"
-            if not shortened:
-                self._logins.add(asked, login)
-        return login
+        return_to, shortened = forwarded.return_to(
+            target, scheme=self._scheme, prefix=self._prefix, public_host=self._public_host
+        )
+        flags = ("&switch=1" if switch else "") + ("&shortened=1" if shortened else "")
+        return f"{self._login_url}?return_to={quote(return_to, safe=_QUERY_SAFE)}{flags}"
 
     def _challenge(self) -> tuple[bytes, bytes]:
         """A 401 must carry one (RFC 9110 section 15.5.2); browsers pass over schemes they don't know."""

@@ -159,7 +159,9 @@ class FastPath(HttpToolsProtocol):
     def _repeat(self, around: Around, cookies: list[bytes], uri: bytes) -> bool:
         """Answer a request that differs from an earlier one in its cookies and URI alone."""
         target = None if self.flow.write_paused else self._shared.known(around)
-        reply = self._reply_to(target.again(uri, cookies)) if target is not None else None
+        if target is None:
+            return False
+        reply = self._reply_to(target.again(uri, cookies))
         if reply is None:
             return False
         self._finish(reply)
@@ -283,14 +285,16 @@ def _apart(data: bytes) -> tuple[Around, list[bytes], bytes] | None:
     at = data.rfind(b"ri: /")
     if at < 0 or len(data) > _MOST_REMEMBERED or data[at - 15 : at].lower() != b"\r\nx-forwarded-u":
         return None
-    start, end = at + 4, data.find(b"\r\n", at)
+    start = at + 4
+    end = data.find(b"\r", start)
     uri = data[start:end]
     if not is_uri(uri):
         return None
     at = data.find(b"ookie: ", 0, start)
     if at < 0:
         return (b"", data[:start], data[end:]), [], uri
-    begin, stop = at + 7, data.find(b"\r\n", at)
+    begin = at + 7
+    stop = data.find(b"\r", begin)  # a bare one too: what follows it isn't what was remembered
     cookie = data[begin:stop]
     if data[at - 3 : at].lower() != b"\r\nc" or cookie.translate(None, _IN_A_COOKIE):
         return None

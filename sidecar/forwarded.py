@@ -73,7 +73,6 @@ class Target:
         host: str,
         uri: str,
         cookies: list[bytes],
-        *,
         method: bytes = b"GET",
         values: Mapping[bytes, bytes] = MappingProxyType({}),
         accept: bytes = b"",
@@ -87,8 +86,7 @@ class Target:
 
     def again(self, uri: bytes, cookies: list[bytes]) -> "Target":
         """The same request for another URI, which `is_uri`, with other cookies."""
-        text = uri.decode("ascii")
-        return Target(self.host, text, cookies, method=self._method, values=self._values, accept=self._accept)
+        return Target(self.host, uri.decode("ascii"), cookies, self._method, self._values, self._accept)
 
     @property
     def navigation(self) -> bool:
@@ -158,7 +156,7 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
     if not _is_method(method):
         raise Unreadable("bad_x_forwarded_method")
     canonical = _canonical_host(host, scheme)
-    return Target(canonical, uri.decode("ascii"), cookies, method=method, values=values, accept=accept)
+    return Target(canonical, uri.decode("ascii"), cookies, method, values, accept)
 
 
 def is_uri(text: bytes) -> bool:

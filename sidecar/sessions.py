@@ -79,14 +79,18 @@ class Sessions:
 
     def find(self, cookie_headers: list[bytes]) -> bytes | None:
         """The session cookie's value, or None. Raises DuplicateCookies where there are two."""
+        if not cookie_headers:
+            return None
         if len(cookie_headers) == 1:
             header = cookie_headers[0]
+            at = header.find(self._assigned)
             count = header.count(self._wanted)
             if not count:
                 return None
-            at = header.find(self._assigned)
-            if count == 1 and (at == 0 or header[max(0, at - 2) : at] == b"; "):
-                return header[at + len(self._assigned) :].partition(b";")[0].strip()
+            if count == 1 and (at == 0 or (at > 1 and header[at - 2 : at] == b"; ")):
+                start = at + len(self._assigned)
+                end = header.find(b";", start)
+                return (header[start:] if end < 0 else header[start:end]).strip()
         return self._find_one(cookie_headers)
 
     def _find_one(self, cookie_headers: list[bytes]) -> bytes | None:

@@ -9,7 +9,7 @@ import pytest
 from sidecar.identity_headers import NAMES
 from sidecar.settings import Client, Pages, Server
 from tests.fakes.browser import NAVIGATION
-from tests.fakes.world import PUBLIC, WIKI, Make, World, code_of
+from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of
 
 ROUTES = {
     "/auth/": "GET, HEAD",
@@ -237,3 +237,15 @@ async def test_operators_templates_replace_ours_and_are_escaped_too(make: Make, 
     assert page.text == "<h1>Our club</h1>&lt;script&gt;"
     assert "Signed out" in (await world.browser().submit("/logout", {})).text
     await world.sidecar.stop()
+
+
+async def test_a_remembered_refusal_is_for_the_same_person_and_page_only(world: World) -> None:
+    bob, carol, nobody = world.browser(), world.browser(), world.browser()
+    await world.sign_in(bob, world.bob)
+    await world.sign_in(carol, world.network.add_account("carol.pds.net"))
+    for page in ("/a", "/a", "/b"):
+        told = [(browser, (await browser.open(BOARD + page)).text) for browser in (bob, carol)]
+        for browser, text in told:
+            assert ("bob.pds.net" in text, "carol.pds.net" in text) == (browser is bob, browser is carol)
+            assert f"https://board.club.net{page}&amp;switch=1" in text
+        assert (await nobody.open(BOARD + page)).headers["location"].endswith(f"https://board.club.net{page}")

@@ -156,6 +156,8 @@ def test_two_session_cookies_in_one_request_are_refused() -> None:
         ([b"a=1; __Host-sidecar_session=v; b=2"], b"v"),
         ([b"a=1;__Host-sidecar_session= v "], b"v"),
         ([b"a=1", b"__Host-sidecar_session=v"], b"v"),
+        ([b"a__Host-sidecar_session; a"], None),
+        ([b"__Host-sidecar_session; a"], b""),
     ],
 )
 def test_the_session_cookie_is_found_by_its_exact_name(headers: list[bytes], found: bytes | None) -> None:

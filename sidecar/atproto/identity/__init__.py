@@ -2,7 +2,7 @@
 
 document.py    what a DID document says
 multikey.py    its signing key, in both spellings
-handles.py     handle → DID, over DNS and HTTPS
+handles.py     handle → DID, over DNS (txt.py) and HTTPS
 directory.py   the two together, both ways, remembered for a while (cache.py)
 """
 

@@ -15,11 +15,6 @@ import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import dns.asyncresolver
-import dns.exception
-import dns.nameserver
-import dns.rdtypes.ANY.TXT
-import dns.resolver
 import httpx
 
 from ..errors import (
@@ -83,18 +78,10 @@ class HandleResolver:
         name = f"_atproto.{handle}"
         if len(name) > _LONGEST_NAME:
             return None
-        try:
-            resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
-            resolver.nameservers = self._nameservers or resolver.nameservers
-            answer = await resolver.resolve(
-                f"{name}.", "TXT", lifetime=_DNS_LIFETIME, raise_on_no_answer=False
-            )
-        except dns.resolver.NXDOMAIN:
-            return None
-        except (dns.exception.DNSException, OSError) as exc:
-            raise ServerUnreachable(f"DNS failed for {handle}: {type(exc).__name__}") from exc
-        texts = [b"".join(txt.strings) for txt in answer if isinstance(txt, dns.rdtypes.ANY.TXT.TXT)]
-        dids = {self._did(text[4:]) for text in texts if text.startswith(b"did=")} - {None}
+        from .txt import texts  # noqa: PLC0415 - see there
+
+        found = await texts(name, self._nameservers, lifetime=_DNS_LIFETIME)
+        dids = {self._did(text[4:]) for text in found if text.startswith(b"did=")} - {None}
         if len(dids) > 1:
             raise HandleMismatch(f"DNS names {len(dids)} DIDs for {handle}")
         return dids.pop() if dids else None
@@ -132,8 +119,8 @@ class HandleResolver:
             return None
 
 
-def _nameserver(text: str) -> dns.nameserver.Nameserver:
-    """Raises ValueError."""
+def _nameserver(text: str) -> tuple[str, int]:
+    """Address and port. Raises ValueError."""
     bracketed = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     parts = urlsplit(f"//{bracketed}")
-    return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(parts.hostname or "")), parts.port or 53)
+    return str(ipaddress.ip_address(parts.hostname or "")), parts.port or 53

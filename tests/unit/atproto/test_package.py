@@ -35,3 +35,7 @@ def test_the_library_loads_nothing_of_the_sidecar_or_its_web_server() -> None:
     assert not {"starlette", "uvicorn", "itsdangerous", "jinja2"} & loaded
     ours = {name for name in loaded if name.startswith("sidecar.")}
     assert {name for name in ours if not name.startswith("sidecar.atproto")} == set()
+
+
+def test_dns_is_loaded_with_the_first_name_to_ask_for() -> None:
+    assert not [name for name in modules_after("import sidecar.app") if name.split(".")[0] == "dns"]
