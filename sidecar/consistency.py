@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sidecar import client_keys
 from sidecar.settings import Settings
 
 MAX_CACHE_TTL = 600.0  # seconds; the OAuth profile: "less than 10 minutes" for sign-in
@@ -175,10 +174,12 @@ def _keys_fault(path: Path) -> str | None:
     fault = private_file_fault(path)
     if fault:
         return fault
+    from sidecar.atproto.oauth import load_keys  # noqa: PLC0415 - who has no keys doesn't pay for cryptography
+
     try:
-        client_keys.read(path)
-    except (OSError, ValueError) as error:
-        return str(error)
+        load_keys(path)
+    except ValueError as error:
+        return f"{error}; `sidecar keygen` prints a whole set"
     return None
 
 

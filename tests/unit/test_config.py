@@ -252,7 +252,10 @@ def test_secrets_that_others_can_reach_are_refused(
         '{"keys": [1]}',
         '{"keys": [{"kty": "EC", "kid": "a"}]}',
         KEYS.replace('"d"', '"e"'),
+        re.sub(r'"x": "[^"]*"', '"x": "AA"', KEYS),
+        json.dumps({"keys": 2 * json.loads(KEYS)["keys"]}),
     ],
+    ids=["empty", "a list", "no keys", "no objects", "fields missing", "public", "damaged", "one kid twice"],
 )
 def test_a_file_without_private_keys_is_refused(write: Write, tmp_path: Path, content: str) -> None:
     (tmp_path / "client-keys.json").write_text(content)
