@@ -284,6 +284,19 @@ async def test_behind_another_proxy_the_clients_address_is_one_address(tmp_path:
         assert [asked.all("x-forwarded-for") for asked in gate.asked] == [["198.51.100.7"], ["198.51.100.7"]]
 
 
+@pytest.mark.parametrize("renews", [False, True], ids=["example", "renewing"])
+async def test_behind_another_proxy_the_check_is_about_the_host_and_request_that_caddy_serves(
+    tmp_path: Path, renews: bool
+) -> None:
+    async with running(tmp_path, renews=renews, behind=["127.0.0.0/8"]) as gate:
+        forged = ("X-Forwarded-Host: other-app.test", "X-Forwarded-Uri: /other", "X-Forwarded-Method: HEAD")
+        await gate.get("/page", *forged)
+        [check] = gate.asked
+        assert check.all("x-forwarded-host") == [f"127.0.0.1:{gate.port}"]
+        assert check.all("x-forwarded-uri") == ["/page"]
+        assert check.all("x-forwarded-method") == ["GET"]
+
+
 async def test_an_example_without_any_setting_listens_on_loopback_only(tmp_path: Path) -> None:
     config = await caddy.adapt(caddy.EXAMPLE, {})
     assert config["admin"] == {"disabled": True}
