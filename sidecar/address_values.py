@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from sidecar.atproto.errors import AtprotoError
 from sidecar.atproto.syntax import parse_did, parse_handle
 from sidecar.hosts import canonical_host, canonical_pattern
-from sidecar.values import Network, Provider, line, text, texts
+from sidecar.values import Network, Provider, each, line, text, texts
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -24,18 +24,19 @@ _ANY_SCHEME = ""  # keeps every port as it stands
 
 def networks(value: Any) -> tuple[Network, ...]:
     """A list of addresses or networks, as "127.0.0.1" or "10.0.0.0/8"."""
-    found = []
-    for each in texts(value):
-        try:
-            found.append(ipaddress.ip_network(each))
-        except ValueError as error:
-            raise ValueError(f'{error}; write an address or a network, as "10.0.0.0/8"') from error
-    return tuple(found)
+    return each(_network, texts(value))
+
+
+def _network(value: str) -> Network:
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; write an address or a network, as "10.0.0.0/8"') from error
 
 
 def nameservers(value: Any) -> tuple[str, ...]:
     """A list of DNS servers, as "9.9.9.9", "9.9.9.9:5353" or "[2620:fe::fe]:53"."""
-    return tuple(_nameserver(each) for each in texts(value))
+    return each(_nameserver, texts(value))
 
 
 def _nameserver(value: str) -> str:
@@ -58,7 +59,7 @@ def hosts(value: Any) -> tuple[str, ...]:
     found = texts(value)
     if not found:
         raise ValueError("no host; name at least one")
-    return tuple(_host_pattern(each) for each in found)
+    return each(_host_pattern, found)
 
 
 def _host_pattern(value: str) -> str:
@@ -70,15 +71,18 @@ def _host_pattern(value: str) -> str:
 
 def rules(value: Any) -> tuple[str, ...]:
     """A list of DIDs, handles, "*.domain", "@group" or "*"."""
-    return tuple(_rule(each) for each in texts(value))
+    return each(_rule, texts(value))
 
 
 def members(value: Any) -> tuple[str, ...]:
     """A list of DIDs, handles or "*.domain": a group holds no groups."""
-    found = rules(value)
-    for each in found:
-        if each.startswith("@"):
-            raise ValueError(f"{each!r}: a group can't hold a group; name its members here")
+    return each(_member, texts(value))
+
+
+def _member(value: str) -> str:
+    found = _rule(value)
+    if found.startswith("@"):
+        raise ValueError(f"{found!r}: a group can't hold a group; name its members here")
     return found
 
 
@@ -181,19 +185,17 @@ def prefix(value: Any) -> str:
 
 def providers(value: Any) -> tuple[Provider, ...]:
     """A list of { name = "…", url = "https://…" }; in the environment, as Name=https://…,Name=https://…."""
-    pairs = [each.partition("=")[::2] for each in texts(value)] if isinstance(value, str) else _tables(value)
-    return tuple(Provider(_provider_name(name), http_origin(url)) for name, url in pairs)
+    if isinstance(value, str) and all("=" in entry for entry in texts(value)):
+        return each(_provider, [entry.split("=", 1) for entry in texts(value)])
+    tables: list[Any] = value if isinstance(value, list) else [None]
+    if any(not isinstance(table, dict) or set(table) != {"name", "url"} for table in tables):
+        example = '[{ name = "Bluesky", url = "https://bsky.social" }]'
+        raise ValueError(f"must be a list of tables, as {example}; in the environment, Name=https://…")
+    return each(_provider, [[table["name"], table["url"]] for table in tables])
 
 
-def _tables(value: Any) -> list[tuple[Any, Any]]:
-    tables = value if isinstance(value, list) else [None]
-    if any(not isinstance(each, dict) or set(each) != {"name", "url"} for each in tables):
-        raise ValueError('must be a list of tables, as [{ name = "Bluesky", url = "https://bsky.social" }]')
-    return [(each["name"], each["url"]) for each in value]
-
-
-def _provider_name(value: Any) -> str:
-    name = line(value)
+def _provider(pair: list[Any]) -> Provider:
+    name, url = line(pair[0]), http_origin(pair[1])
     if not name:
         raise ValueError("a provider has no name; give the button some words")
-    return name
+    return Provider(name, url)

@@ -142,9 +142,7 @@ def _init(arguments: argparse.Namespace) -> int:
 def _check_config(arguments: argparse.Namespace) -> int:
     path, settings = _load(arguments)
     from sidecar import config  # noqa: PLC0415 - see above
-    from sidecar.pages import Pages  # noqa: PLC0415 - see above
 
-    Pages(settings)  # raises ConfigError for a faulty template
     for line in config.warnings(settings):
         print(f"warning: {line}")
     print(f"ok: {path or 'the environment'} has no faults")

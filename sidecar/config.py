@@ -33,7 +33,10 @@ Table = Mapping[str, Any]
 
 # Not settings: where the file is, and what Caddyfile.example reads from the same environment.
 _OTHER_VARIABLES = ("SIDECAR_CONFIG", "SIDECAR_SITE", "SIDECAR_UPSTREAM")
-_SECRETS_DEPEND_ON = {"session.cookie_secrets", "session.cookie_secrets_file", "public_url", "store.kind"}
+_SECRETS_DEPEND_ON = {
+    *("session.cookie_secrets", "session.cookie_secrets_file", "store.kind"),
+    consistency.SCHEME,
+}
 _PLACEHOLDERS: Table = {"public_url": "https://unset.invalid", "hosts": ()}  # while the rest is read
 
 
@@ -42,8 +45,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     reader = _Reader(path, environ)
     settings = reader.settings(_document(path))
     settings = reader.with_secrets(settings)
-    for fault in consistency.contradictions(settings):
-        if not reader.faulty.intersection(fault.paths):
+    for broken in consistency.contradictions(settings):
+        for fault in [each for each in broken if not reader.faulty.intersection(each.paths)]:
             reader.fault(fault.paths[0], fault.text)
     if reader.faults:
         raise ConfigError(reader.faults)
@@ -70,15 +73,22 @@ def variable(section: str, key: str) -> str:
 def _document(path: Path | None) -> Table:
     try:
         return tomllib.loads(path.read_text("utf-8")) if path else {}
-    except OSError as error:
+    except FileNotFoundError as error:
         fault = f"{path}: {error.strerror}; name another with --config, or write one with `sidecar init`"
+    except PermissionError as error:
+        fault = f"{path}: {error.strerror}; run this as a user who may read it, as with sudo"
+    except OSError as error:
+        fault = f"{path}: {error.strerror}; name a file with --config"
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fault = f"{path}: not TOML: {error}; mend that line"
     raise ConfigError([fault])
 
 
 class _Reader:
-    """Reads section by section; a faulty value is noted and its default stands in, so that all are found."""
+    """Reads section by section; a faulty value is noted and its default stands in, so that all are found.
+
+    `faulty`: the settings whose value is such a stand-in, so that what seems to follow from it says nothing.
+    """
 
     def __init__(self, path: Path | None, environ: Mapping[str, str]) -> None:
         self._folder = path.absolute().parent if path else Path.cwd()
@@ -103,14 +113,25 @@ class _Reader:
         apps = self._table(document, "apps")
         parts["apps"] = {name: self._app(name, self._table(apps, name, "apps.")) for name in apps}
         settings = self._build(Settings, "", document, self._environ, **parts)
+        if "public_url" in self.faulty:
+            settings = self._with_scheme(settings, document)
         return replace(settings, apps={k: _spelled(v, settings.scheme) for k, v in settings.apps.items()})
+
+    def _with_scheme(self, settings: Settings, document: Table) -> Settings:
+        """With the scheme of a public URL that can't be read otherwise: much follows from that alone."""
+        written = self._environ.get(variable("", "public_url"), document.get("public_url"))
+        scheme = str(written).partition("://")[0].lower()
+        if scheme in ("http", "https"):
+            return replace(settings, public_url=f"{scheme}://unset.invalid")
+        self.faulty.add(consistency.SCHEME)
+        return settings
 
     def with_secrets(self, settings: Settings) -> Settings:
         """The settings with their cookie secrets: as set, from the file, or on loopback in memory made up."""
         session = settings.session
         if session.cookie_secrets_file is not None:
             if session.cookie_secrets:
-                self.fault("session.cookie_secrets", "set beside cookie_secrets_file; keep one of them")
+                self._both_secrets()
             found = self._secrets_file(session.cookie_secrets_file)
         elif session.cookie_secrets or self.faulty & _SECRETS_DEPEND_ON:
             return settings
@@ -121,6 +142,15 @@ class _Reader:
             found = ()
             self.fault("session.cookie_secrets_file", "no cookie secret is set; `sidecar init` writes one")
         return replace(settings, session=replace(session, cookie_secrets=found))
+
+    def _both_secrets(self) -> None:
+        """In one and the same place, else the environment has won."""
+        names = [variable("session", key) for key in ("cookie_secrets", "cookie_secrets_file")]
+        if names[0] in self._environ:
+            shown, other = names
+            self.fault("session.cookie_secrets", f"set beside {other}; unset one of them", shown=shown)
+        else:
+            self.fault("session.cookie_secrets", "set beside cookie_secrets_file; keep one of them")
 
     def _secrets_file(self, file: Path) -> tuple[str, ...]:
         name = "session.cookie_secrets_file"
@@ -156,10 +186,14 @@ class _Reader:
 
     def _build(self, cls: type[T], path: str, table: Table, environ: Mapping[str, str], **parts: Any) -> T:
         """An instance of `cls` from its table, the environment and the finished `parts`."""
+        section = path.removesuffix(".")
         for key, setting in settings_of(cls).items():
-            name = variable(path.removesuffix("."), key)
+            name = variable(section, key)
+            twin = _twin(cls, key)
             if name in environ:
                 found = self._parsed(setting.parse, environ[name], path + key, shown=name)
+            elif twin and environ.get(variable(section, twin)):
+                continue  # the environment has the same secret in its other form
             elif key in table:
                 found = self._parsed(setting.parse, table[key], path + key)
             else:
@@ -180,9 +214,12 @@ class _Reader:
                 parts[each.name] = _PLACEHOLDERS[each.name]
 
     def _parsed(self, parse: Any, value: Any, path: str, *, shown: str = "") -> Any:
-        """The value, or None after noting its fault."""
+        """The value, or None after noting its fault; of a list what could be read of it."""
         try:
             return parse(value)
+        except values.FaultyEntries as error:
+            self.faults += [f"{shown or path}: {text}" for text in error.texts]
+            return error.rest
         except ValueError as error:
             self.fault(path, str(error), shown=shown)
             return None
@@ -209,6 +246,15 @@ class _Reader:
         for name in self._environ:
             if name.startswith("SIDECAR_") and name not in known:
                 self.fault(name, f"no such setting; {_hint(name, known, '')}")
+
+
+def _twin(section: type[Any], key: str) -> str:
+    """The other form of the same secret, itself or a file that has it; "" where there is none."""
+    known = settings_of(section)
+    if known[key].secret:
+        return f"{key}_file"
+    named = key.removesuffix("_file")
+    return named if named in known and known[named].secret else ""
 
 
 def _hint(key: str, known: Iterable[str], path: str) -> str:

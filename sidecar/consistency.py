@@ -12,16 +12,21 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from sidecar.errors import ConfigError
 from sidecar.settings import Settings
 
 MAX_CACHE_TTL = 600.0  # seconds; the OAuth profile: "less than 10 minutes" for sign-in
 CADDY_IDLE = 120.0  # seconds that Caddy keeps an idle connection to us
+SCHEME = "the scheme of public_url"  # what depends on no more than that is told beside a faulty public_url
 
 # Where authorization servers refuse a client_id (rules of the reference implementation).
 _REFUSED_TLDS = frozenset({"test", "local", "localhost", "invalid", "example"})
 _REFUSED_DOMAINS = ("example.com", "example.org", "example.net")
 # Names that never lead to the public network: RFC 6761, and ICANN's .internal.
 _RESERVED_TLDS = frozenset({"test", "localhost", "invalid", "example", "internal"})
+
+
+_UNREADABLE = "run this as its owner, as with sudo, or give the file to the user that runs the sidecar"
 
 
 class Fault(NamedTuple):
@@ -31,15 +36,15 @@ class Fault(NamedTuple):
     text: str
 
 
-def contradictions(settings: Settings) -> Iterator[Fault]:
-    """Every contradiction; none means the settings can be run."""
+def contradictions(settings: Settings) -> Iterator[list[Fault]]:
+    """Every contradiction, rule by rule: within one none follows from another."""
     for rule in _RULES:
-        yield from rule(settings)
+        yield list(rule(settings))
 
 
 def warnings(settings: Settings) -> list[str]:
     """What is allowed but probably not meant, one line each."""
-    return [*_rule_warnings(settings), *_exposure_warnings(settings)]
+    return [*_rule_warnings(settings), *_exposure_warnings(settings), *_file_warnings(settings)]
 
 
 def private_file_fault(path: Path) -> str | None:
@@ -49,12 +54,28 @@ def private_file_fault(path: Path) -> str | None:
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
+    except FileNotFoundError as error:
         return f"{path}: {error.strerror}; `sidecar init` writes it"
+    except OSError as error:
+        return f"{path}: {error.strerror}; {_UNREADABLE}"
+    if not os.access(path, os.R_OK):
+        return f"{path} can't be read; {_UNREADABLE}"
     handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
     if mode & 0o077 and not (handed_over and path.parent == Path(handed_over)):
         return f"{path} has mode {mode:04o}, so others may read it; run: chmod 600 {path}"
     return None
+
+
+def store_folder_fault(path: Path) -> str | None:
+    """Why the store can't have its file there, and what to do; None where it can, or we may not look."""
+    try:
+        if path.is_dir():
+            return f"{path} is a folder; name a file in it"
+        if path.parent.exists():
+            return None if path.parent.is_dir() else f"{path.parent} is no folder; name a file in one"
+    except PermissionError:
+        return None
+    return f"there is no folder {path.parent}; make it, unless systemd does (StateDirectory=)"
 
 
 def reserved(settings: Settings) -> bool:
@@ -164,10 +185,23 @@ def _workers(settings: Settings) -> Iterator[Fault]:
 def _files(settings: Settings) -> Iterator[Fault]:
     fault = None if settings.loopback else _keys_fault(settings.client.keys_file)
     if fault:
-        yield Fault(("client.keys_file", "public_url"), fault)
+        yield Fault(("client.keys_file", SCHEME), fault)
+
+
+def _templates(settings: Settings) -> Iterator[Fault]:
     templates = settings.pages.templates
-    if templates is not None and not templates.is_dir():
+    if templates is None:
+        return
+    if not templates.is_dir():
         yield Fault(("pages.templates",), f"{templates} is no folder; make it, or leave the setting out")
+        return
+    from sidecar.pages import Pages  # noqa: PLC0415 - who has no templates doesn't pay for jinja
+
+    try:
+        Pages(settings)
+    except ConfigError as error:
+        for fault in error.faults:
+            yield Fault(("pages.templates",), fault.removeprefix("pages.templates: "))
 
 
 def _keys_fault(path: Path) -> str | None:
@@ -189,7 +223,17 @@ def _development(settings: Settings) -> Iterator[Fault]:
         yield Fault(("identity.development_servers", "public_url"), text)
 
 
-_RULES = (_public_url, _cookie_domain, _app_hosts, _groups, _lifetimes, _workers, _files, _development)
+_RULES = (
+    _public_url,
+    _cookie_domain,
+    _app_hosts,
+    _groups,
+    _lifetimes,
+    _workers,
+    _files,
+    _templates,
+    _development,
+)
 
 
 def _rule_warnings(settings: Settings) -> Iterator[str]:
@@ -216,6 +260,27 @@ def _exposure_warnings(settings: Settings) -> Iterator[str]:
         yield "server.keep_alive: not above Caddy's 2 minutes; requests will meet closed connections (502)"
     if settings.identity.development_servers:
         yield "identity.development_servers: on; servers on loopback are trusted over http"
+
+
+def _file_warnings(settings: Settings) -> Iterator[str]:
+    store, session = settings.store, settings.session
+    fault = store_folder_fault(store.path) if store.kind == "sqlite" else None
+    if fault:  # no contradiction: systemd makes the folder when it starts us
+        yield f"store.path: {fault}"
+    # On loopback they may have been made up for this run, which ends every session with it.
+    if store.kind == "memory" and (session.cookie_secrets_file or not settings.loopback):
+        yield (
+            "store.kind: memory forgets sign-outs and who lost a handle at a restart, which cookies outlive: "
+            'they open what they did before; use "sqlite"'
+        )
+    if settings.pages.templates is not None:
+        from sidecar.pages import unused  # noqa: PLC0415 - as above
+
+        for name in unused(settings.pages.templates):
+            yield (
+                f"pages.templates: {name} is no page's name, and no other template there uses it, so it is "
+                "never shown; docs/pages.md has the names"
+            )
 
 
 def _public_hostname(settings: Settings) -> str:

@@ -8,8 +8,13 @@ Doesn't belong here: the words for errors (replies.py), which page is shown when
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from traceback import extract_tb
+from types import SimpleNamespace
+from typing import get_args
 
 from jinja2 import (
     ChoiceLoader,
@@ -25,23 +30,57 @@ from jinja2 import (
 from markupsafe import Markup, escape
 
 from sidecar.errors import ConfigError
-from sidecar.replies import Header, Reply, html
+from sidecar.replies import Action, Explanation, Header, Reply, html
 from sidecar.settings import Settings
 from sidecar.visible import visible
 
-# What each template is given, beside what all have; docs/pages.md says it in words
-VARIABLES: dict[str, frozenset[str]] = {
-    "base": frozenset(),
-    "sign_in": frozenset({"return_to", "host", "switch", "shortened", "identifier", "explanation"}),
-    "profile": frozenset({"did", "handle", "display_name"}),
-    "sign_out": frozenset({"session"}),
-    "signed_out": frozenset({"recorded"}),
-    "error": frozenset({"explanation", "login_url", "switch_url", "request_id"}),
-    "loop": frozenset({"explanation", "return_to", "host"}),
-    "forbidden": frozenset({"handle", "did", "host", "login_url", "reason"}),
-    "not_delivered": frozenset({"host", "login_url"}),
-    "check_error": frozenset({"heading", "message", "code"}),
+_TROUBLE = [
+    Explanation(404, "handle_not_found", "Handle not found", "Check the spelling.", action)
+    for action in get_args(Action)
+]
+_LOGIN = "https://auth.sidecar.test/auth/login?return_to=https%3A%2F%2Fwiki.sidecar.test%2F"
+_DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
+
+# What each template is given beside what all have, which docs/pages.md says in words, and what it may be: the
+# operator's templates are tried with every combination.
+_SAMPLES: dict[str, dict[str, Sequence[object]]] = {
+    "base": {},
+    "sign_in": {
+        "return_to": ["https://wiki.sidecar.test/"],
+        "host": ["wiki.sidecar.test", ""],
+        "switch": [False, True],
+        "shortened": [False, True],
+        "identifier": ["", "alice.sidecar.test"],
+        "explanation": [None, _TROUBLE[0]],
+    },
+    "profile": {"did": [_DID], "handle": ["alice.sidecar.test", None], "display_name": ["Alice", ""]},
+    "sign_out": {
+        "session": [
+            None,
+            SimpleNamespace(did=_DID, handle="alice.sidecar.test"),
+            SimpleNamespace(did=_DID, handle=None),
+        ]
+    },
+    "signed_out": {"recorded": [True, False]},
+    "error": {
+        "explanation": _TROUBLE,
+        "login_url": [_LOGIN],
+        "switch_url": [f"{_LOGIN}&switch=1"],
+        "request_id": ["0123456789ab", ""],
+    },
+    "loop": {
+        "explanation": [_TROUBLE[0]],
+        "return_to": ["https://wiki.sidecar.test/", ""],
+        "host": ["wiki.sidecar.test", ""],
+    },
 }
+# The check's own, prepared at the start: every variable is a slot.
+_SLOTS: dict[str, Sequence[str]] = {
+    "forbidden": ["handle", "did", "host", "login_url", "reason"],
+    "not_delivered": ["host", "login_url"],
+    "check_error": ["heading", "message", "code"],
+}
+VARIABLES = {name: frozenset(given) for name, given in (_SAMPLES | _SLOTS).items()}
 
 # CSP's grammar has no IPv6 literals: a server at http://[::1] can't be named here
 _DEVELOPMENT_FORMS = "http://localhost:* http://127.0.0.1:*"
@@ -62,7 +101,12 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,  # the style's hash and the prepared pages are made once, so all of it is
         )
-        style, _, _ = loader.get_source(self._environment, "style.css")
+        faults = []
+        try:
+            style, _, _ = loader.get_source(self._environment, "style.css")
+        except (OSError, UnicodeDecodeError) as error:
+            style = ""
+            faults.append(_fault("style.css", error))
         self._environment.filters["visible"] = visible
         self._environment.globals |= {
             "style": Markup(style),  # noqa: S704 # a file of ours or the operator's
@@ -72,14 +116,14 @@ class Pages:
             "providers": settings.pages.providers,
             "signup": settings.pages.signup,
         }
-        if theirs:
-            _refuse(list(_faults(self._environment)))
         # The form's answer is a redirect to a server that isn't known when the page is made, and browsers
         # hold redirects of a form against form-action too.
         development = settings.loopback or settings.identity.development_servers
         forms = f"'self' https: {_DEVELOPMENT_FORMS}" if development else "'self' https:"
         self._own = security_headers(style, forms=forms)
         self._apps = security_headers(style, forms="'none'", framed_by_its_own_origin=True)
+        if theirs:
+            _refuse([*faults, *self._faults()])
 
     def page(self, status: int, name: str, headers: Iterable[Header] = (), **context: object) -> Reply:
         """A page on our own origin, from the template of that name."""
@@ -94,8 +138,31 @@ class Pages:
             _refuse([f"pages.templates: {name}.html changes a slot; show {', '.join(slots)} as they are"])
         return Prepared(parts, self._apps)
 
-    def _render(self, name: str, context: dict[str, object] | dict[str, str]) -> bytes:
+    def _render(self, name: str, context: Mapping[str, object]) -> bytes:
         return self._environment.get_template(f"{name}.html").render(context).encode()
+
+    def _faults(self) -> Iterator[str]:
+        """What would fail once a page is shown, each fault once: found when we start."""
+        sound = []
+        for name in VARIABLES:
+            found = list(_faults_of_source(self._environment, name))
+            yield from found
+            sound += [] if found else [name]
+        yield from dict.fromkeys(fault for name in sound if (fault := self._fault_when_shown(name)))
+
+    def _fault_when_shown(self, name: str) -> str | None:
+        try:
+            if name in _SLOTS:
+                self.prepared(name, *_SLOTS[name])
+            else:
+                samples = _SAMPLES[name]
+                for chosen in product(*samples.values()):
+                    self._render(name, dict(zip(samples, chosen, strict=True)))
+        except ConfigError as error:
+            return error.faults[0]
+        except Exception as error:  # noqa: BLE001 - a template can fail in any way that Python can
+            return _fault(_place(error) or f"{name}.html", error)
+        return None
 
 
 class Prepared:
@@ -139,20 +206,47 @@ def security_headers(style: str, *, forms: str, framed_by_its_own_origin: bool =
     )
 
 
-def _faults(environment: Environment) -> Iterator[str]:
-    """What would fail once a page is shown: found when we start, from the source alone."""
-    known = set(environment.globals)
-    for name, given in VARIABLES.items():
+def unused(folder: Path) -> list[str]:
+    """What is in the operator's folder of templates and never shown: no page's name, nor used by another."""
+    loader = FileSystemLoader(folder)
+    environment = Environment(loader=loader, autoescape=True)
+    names = {*(f"{name}.html" for name in VARIABLES), "style.css"}
+    found = [name for name in loader.list_templates() if not name.startswith(".")]
+    used = set()
+    for name in found:
         try:
-            source, _, _ = environment.loader.get_source(environment, f"{name}.html")  # type: ignore[union-attr] # it has one
-            tree = environment.parse(source)
-            environment.get_template(f"{name}.html")
-        except (TemplateError, UnicodeDecodeError) as error:
-            yield f"pages.templates: {name}.html {error}; mend it, or delete it to get ours back"
-            continue
-        unknown = meta.find_undeclared_variables(tree) - _declared(tree)
-        for variable in sorted(unknown - known - given):
-            yield f"pages.templates: {name}.html is given no {variable}; docs/pages.md lists what it gets"
+            tree = environment.parse(loader.get_source(environment, name)[0])
+        except (OSError, UnicodeDecodeError, TemplateError):
+            continue  # no template, or a fault that is told
+        used |= set(meta.find_referenced_templates(tree))
+    if None in used:  # a name that is made while the page is: it may be any
+        return []
+    folders = [f"{name}/" for name in names if (folder / name).is_dir()]
+    return sorted([*(set(found) - names - used), *folders])
+
+
+def _faults_of_source(environment: Environment, name: str) -> Iterator[str]:
+    """What the source alone shows, whichever way the page's conditions go."""
+    try:
+        source, _, _ = environment.loader.get_source(environment, f"{name}.html")  # type: ignore[union-attr] # it has one
+        tree = environment.parse(source)
+        environment.get_template(f"{name}.html")
+    except (TemplateError, OSError, UnicodeDecodeError) as error:
+        yield _fault(f"{name}.html", error)
+        return
+    unknown = meta.find_undeclared_variables(tree) - _declared(tree)
+    for variable in sorted(unknown - set(environment.globals) - VARIABLES[name]):
+        yield f"pages.templates: {name}.html is given no {variable}; docs/pages.md lists what it gets"
+
+
+def _fault(name: str, error: Exception) -> str:
+    return f"pages.templates: {name} {error}; mend it, or delete it to get ours back"
+
+
+def _place(error: Exception) -> str:
+    """File and line of the template that failed, "" where there is none: jinja gives them frames."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename.endswith(".html")]
+    return f"{Path(frames[-1].filename).name} line {frames[-1].lineno}:" if frames else ""
 
 
 def _declared(tree: nodes.Template) -> set[str]:

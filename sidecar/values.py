@@ -10,9 +10,12 @@ Doesn't belong here: names and addresses (address_values.py), what one value mea
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+Entry = TypeVar("Entry")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -31,6 +34,15 @@ class Provider(NamedTuple):
 
     name: str
     url: str
+
+
+class FaultyEntries(ValueError):
+    """A list with entries that can't be read. `texts`: what is wrong with each; `rest`: the others, read."""
+
+    def __init__(self, texts: list[str], rest: tuple[Any, ...]) -> None:
+        super().__init__("; ".join(texts))
+        self.texts = texts
+        self.rest = rest
 
 
 # Plain values
@@ -134,6 +146,19 @@ def texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return tuple(part.strip() for part in value)
     raise ValueError('must be a list of texts, as ["…", "…"]')
+
+
+def each(parse: Callable[[Entry], T], entries: Iterable[Entry]) -> tuple[T, ...]:
+    """Every entry, read. Raises FaultyEntries, so that one that can't be read hides none of the others."""
+    found, faults = [], []
+    for entry in entries:
+        try:
+            found.append(parse(entry))
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise FaultyEntries(faults, tuple(found))
+    return tuple(found)
 
 
 def secrets(value: Any) -> tuple[str, ...]:

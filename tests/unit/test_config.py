@@ -213,6 +213,75 @@ def test_a_faulty_value_causes_no_faults_of_other_settings(write: Write) -> None
     assert len(faults(write(GOOD.replace("https://auth.wiki.net", "https://auth.wiki.net/x")))) == 1
 
 
+@pytest.mark.parametrize(
+    ("public_url", "told_first"),
+    [("https://auth.wiki.net/x", True), ("HTTPS://", True), ("https://wiki", False)],
+)
+def test_a_faulty_public_url_hides_nothing_that_its_scheme_alone_decides(
+    write: Write, tmp_path: Path, public_url: str, told_first: bool
+) -> None:
+    (tmp_path / "client-keys.json").unlink()
+    text = GOOD.replace("https://auth.wiki.net", public_url).replace("cookie_secrets_file", "#")
+    secrets, keys = "session.cookie_secrets_file", "client.keys_file"
+    assert [fault.partition(":")[0] for fault in faults(write(text))] == (
+        ["public_url", secrets, keys] if told_first else [secrets, "public_url", keys]
+    )
+
+
+@pytest.mark.parametrize("public_url", ['"http://127.0.0.1:8080/x"', '"x"', "3"])
+def test_without_https_a_faulty_public_url_is_the_only_fault(
+    write: Write, tmp_path: Path, public_url: str
+) -> None:
+    (tmp_path / "client-keys.json").unlink()
+    (fault,) = faults(write(LOOPBACK.replace('"http://127.0.0.1:8080"', public_url)))
+    assert fault.startswith("public_url: ")
+
+
+def test_a_faulty_entry_of_a_list_hides_no_fault_beside_it(write: Write) -> None:
+    told = faults(write(GOOD.replace('["*"]', '["nobody", "@unknown", "no one", "@neither"]')))
+    assert [fault.removeprefix("apps.wiki.allow: ")[:24] for fault in told] == [
+        "'nobody': not a handle: ",
+        "'no one': not a host nam",
+        "there is no group unknow",
+        "there is no group neithe",
+    ]
+
+
+def test_faults_of_templates_are_told_with_all_others(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "error.html").write_text("{{ explanation.tittle }}")
+    (tmp_path / "templates" / "style.css").write_bytes(b"\xff")
+    told = faults(write(GOOD.replace("[apps", '[pages]\ntemplates = "templates"\nproviders = 1\n[apps')))
+    assert [fault.split(" ")[:2] for fault in told] == [
+        ["pages.providers:", "must"],
+        ["pages.templates:", "style.css"],
+        ["pages.templates:", "error.html"],
+    ]
+
+
+def test_a_file_that_may_not_be_read_is_no_reason_to_write_one(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(GOOD)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    told = faults(path)
+    assert [fault.partition(":")[0] for fault in told] == ["session.cookie_secrets_file", "client.keys_file"]
+
+    def denied(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    told += faults(path)
+    assert len(told) == 3
+    for fault in told:
+        assert "sudo" in fault
+        assert "init" not in fault
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    assert faults(tmp_path) == [f"{tmp_path}: Is a directory; name a file with --config"]
+
+
 # Secrets
 
 
@@ -274,9 +343,34 @@ def test_what_systemd_hands_over_may_show_a_group_mode(
     assert faults(write(GOOD))
 
 
-def test_secrets_both_ways_are_a_contradiction(write: Write) -> None:
-    (fault,) = faults(write(GOOD), SIDECAR_SESSION_COOKIE_SECRETS=SECRET)
-    assert fault.startswith("session.cookie_secrets: set beside cookie_secrets_file")
+def test_secrets_both_ways_in_one_place_are_a_contradiction(write: Write) -> None:
+    written = GOOD.replace("cookie_domain", f'cookie_secrets = ["{SECRET}"]\ncookie_domain')
+    (fault,) = faults(write(written))
+    assert fault == "session.cookie_secrets: set beside cookie_secrets_file; keep one of them"
+    environ = {
+        "SIDECAR_SESSION_COOKIE_SECRETS": SECRET,
+        "SIDECAR_SESSION_COOKIE_SECRETS_FILE": "cookie-secrets.txt",
+    }
+    (fault,) = faults(write(GOOD), **environ)
+    assert fault == (
+        "SIDECAR_SESSION_COOKIE_SECRETS: set beside SIDECAR_SESSION_COOKIE_SECRETS_FILE; unset one of them"
+    )
+
+
+def test_secrets_of_the_environment_win_over_the_file_in_either_form(write: Write, tmp_path: Path) -> None:
+    other = "o" * 43
+    settings = config.load(write(GOOD), {"SIDECAR_SESSION_COOKIE_SECRETS": other})
+    assert settings.session.cookie_secrets == (other,)
+    (tmp_path / "other.txt").write_text(other)
+    (tmp_path / "other.txt").chmod(0o600)
+    named = GOOD.replace('cookie_secrets_file = "cookie-secrets.txt"', f'cookie_secrets = ["{SECRET}"]')
+    settings = config.load(write(named), {"SIDECAR_SESSION_COOKIE_SECRETS_FILE": "other.txt"})
+    assert settings.session.cookie_secrets == (other,)
+
+
+def test_an_empty_variable_takes_no_secret_away(write: Write) -> None:
+    settings = config.load(write(GOOD), {"SIDECAR_SESSION_COOKIE_SECRETS": ""})
+    assert settings.session.cookie_secrets == (SECRET,)
 
 
 def test_every_secret_setting_can_come_from_a_file() -> None:
@@ -460,6 +554,10 @@ def test_a_plain_deployment_has_no_warnings(write: Write) -> None:
         ('[server]\nlisten = "unix:/run/s.sock"\nsocket_mode = "666"', "server.socket_mode: anyone"),
         ('[server]\ntrusted_peers = ["0.0.0.0/0"]', "server.trusted_peers: anyone"),
         ('[server]\nkeep_alive = "2m"', "server.keep_alive: not above"),
+        ('[store]\nkind = "memory"', "store.kind: memory forgets sign-outs"),
+        ('[store]\npath = "nofolder/sidecar.db"', "store.path: there is no folder"),
+        ('[store]\npath = "sidecar.toml/sidecar.db"', "sidecar.toml is no folder; name a file in one"),
+        ('[store]\npath = "."', "is a folder; name a file in it"),
     ],
 )
 def test_what_is_probably_not_meant_is_a_warning(write: Write, addition: str, says: str) -> None:
@@ -470,6 +568,32 @@ def test_what_is_probably_not_meant_is_a_warning(write: Write, addition: str, sa
 def test_denying_dids_or_everyone_is_no_reason_to_warn(write: Write) -> None:
     text = f'deny = ["{DID}", "@bad", "*"]\n[groups]\nbad = ["{DID}"]'
     assert config.warnings(config.load(write(GOOD + text), {})) == []
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_reason_to_warn(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.load(write(GOOD), {})
+
+    def denied(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", denied)
+    assert config.warnings(settings) == []
+
+
+def test_in_memory_only_secrets_that_outlive_it_are_a_reason_to_warn(write: Write) -> None:
+    text = LOOPBACK + '[apps.a]\nhosts = ["127.0.0.1:8080"]\nallow = ["*"]\n[session]\n'
+    assert config.warnings(config.load(write(text), {})) == []
+    (line,) = config.warnings(config.load(write(text + 'cookie_secrets_file = "cookie-secrets.txt"'), {}))
+    assert line.startswith("store.kind: memory forgets sign-outs")
+
+
+def test_a_template_that_is_never_shown_is_a_warning(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "sign-in.html").write_text("")
+    (line,) = config.warnings(config.load(write(GOOD + '[pages]\ntemplates = "templates"'), {}))
+    assert line.startswith("pages.templates: sign-in.html is no page's name")
 
 
 def test_a_configuration_without_apps_is_a_warning(write: Write) -> None:

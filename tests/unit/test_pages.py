@@ -7,7 +7,7 @@ import pytest
 
 from sidecar import settings as configuration
 from sidecar.errors import ConfigError
-from sidecar.pages import VARIABLES, Pages
+from sidecar.pages import VARIABLES, Pages, unused
 from sidecar.replies import Reply
 from sidecar.settings import IdentitySettings, Settings
 from sidecar.values import Provider
@@ -100,7 +100,9 @@ def test_the_sign_in_page_has_one_field_with_hints_for_keyboards_and_password_ma
 
 
 def test_what_went_wrong_is_announced_and_what_was_typed_is_kept() -> None:
-    outline = Outline(show(pages(), "sign_in", SAMPLES["sign_in"]))
+    sample = SAMPLES["sign_in"]
+    retype = sample["explanation"]._replace(action="retype")  # type: ignore[attr-defined] # an Explanation
+    outline = Outline(show(pages(), "sign_in", {**sample, "explanation": retype}))
     [field] = [each for each in outline.all("input") if each["type"] == "text"]
     assert field["value"] == "alice.club.net"
     assert field["aria-invalid"] == "true"
@@ -283,6 +285,57 @@ def test_all_faults_of_the_operators_templates_are_reported_at_the_start(tmp_pat
     assert [fault.split(":")[1].split()[0] for fault in faults] == ["profile.html", "error.html", "loop.html"]
     assert "given no reqest_id" in faults[1]
     assert "or delete it to get ours back" in faults[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("error.html", "{{ explanation.title }}\n{{ explanation.tittle }}"),
+        ("error.html", '{% if explanation.action == "home" %}\n{{ 1 / 0 }}{% endif %}'),
+        ("error.html", "{% if not request_id %}\n{{ base_url.at_all }}{% endif %}"),
+        ("sign_in.html", "{% if not host and switch %}\n{{ explanation.title }}{% endif %}"),
+        ("sign_out.html", "\n{{ session.handle }}"),
+        ("forbidden.html", "\n{{ reason + 1 }}"),
+        ("base.html", "\n{{ providers[99].name }}"),
+    ],
+)
+def test_what_would_fail_once_a_page_is_shown_stops_the_start(tmp_path: Path, name: str, source: str) -> None:
+    (tmp_path / name).write_text(source)
+    with pytest.raises(ConfigError) as raised:
+        pages(templates=tmp_path)
+    [fault] = raised.value.faults
+    assert fault.startswith(f"pages.templates: {name} line 2: ")
+    assert fault.endswith("; mend it, or delete it to get ours back")
+
+
+def test_a_fault_without_a_line_names_the_page(tmp_path: Path) -> None:
+    (tmp_path / "loop.html").write_text("{{ host | nofilter }}")
+    (tmp_path / "profile.html").write_text('{% include "none.html" %}')
+    with pytest.raises(ConfigError) as raised:
+        pages(templates=tmp_path)
+    assert sorted(fault.split()[1] for fault in raised.value.faults) == ["loop.html", "profile.html"]
+
+
+def test_a_style_that_is_no_text_is_one_fault_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "style.css").write_bytes(b"\xff")
+    (tmp_path / "error.html").write_text("{% if %}")
+    with pytest.raises(ConfigError) as raised:
+        pages(templates=tmp_path)
+    assert [fault.split()[1] for fault in raised.value.faults] == ["style.css", "error.html"]
+
+
+def test_what_the_folder_has_and_no_page_shows_is_told(tmp_path: Path) -> None:
+    for name in ("sign-in.html", "base.html", "used.html", "parts/also.html", ".git/config", "style.css"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "picture.png").write_bytes(b"\xff")
+    (tmp_path / "loop.html").write_text("{% if %}")
+    (tmp_path / "error.html").mkdir()
+    (tmp_path / "sign_out.html").write_text('{% include "used.html" %}')
+    (tmp_path / "used.html").write_text('{% import "parts/also.html" as also %}')
+    assert unused(tmp_path) == ["error.html/", "picture.png", "sign-in.html"]
+    (tmp_path / "signed_out.html").write_text("{% include title %}")
+    assert unused(tmp_path) == []
 
 
 def test_names_that_a_template_makes_itself_are_no_fault(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_value_is_read_in_its_canonical_spelling(
         (address_values.prefix, "/a/../b", "slash"),
         (address_values.prefix, "/a?b", "slash"),
         (address_values.providers, [{"name": "A"}], "name"),
-        (address_values.providers, "Bluesky", "http or https"),
+        (address_values.providers, "Bluesky", "list of tables"),
         (address_values.providers, [{"name": "", "url": "https://a.example"}], "no name"),
     ],
 )
@@ -185,6 +185,26 @@ def test_a_parser_returns_a_value_or_raises_value_error(parse: Callable[[Any], A
         parse(value)
     except ValueError as error:
         assert str(error)  # noqa: PT017 - nothing else may come out, and it must say something
+
+
+@pytest.mark.parametrize(
+    ("parse", "entries", "rest"),
+    [
+        (address_values.networks, ["x", "127.0.0.1", "y"], ["127.0.0.1"]),
+        (address_values.nameservers, ["x", "9.9.9.9", "y"], ["9.9.9.9"]),
+        (address_values.hosts, ["a b", "wiki.net", "c d"], ["wiki.net"]),
+        (address_values.rules, ["x", "@editors", "y"], ["@editors"]),
+        (address_values.members, ["x", "alice.net", "@y"], ["alice.net"]),
+        (address_values.providers, "A=x,B=https://b.net,C=y", "B=https://b.net"),
+    ],
+)
+def test_a_faulty_entry_hides_neither_another_one_nor_what_can_be_read(
+    parse: Callable[[Any], Any], entries: Any, rest: Any
+) -> None:
+    with pytest.raises(values.FaultyEntries) as caught:
+        parse(entries)
+    assert len(caught.value.texts) == 2
+    assert caught.value.rest == parse(rest)
 
 
 @given(text=st.text(min_size=1, max_size=31).filter(lambda t: "," not in t and t.strip()))
