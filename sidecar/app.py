@@ -15,9 +15,10 @@ from pathlib import Path
 
 import httpx
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
 
 from sidecar import __version__, config, logs
 from sidecar.atproto.fetch import Fetcher
@@ -31,6 +32,7 @@ from sidecar.destinations import Destinations
 from sidecar.errors import StoreUnavailable
 from sidecar.feed import Feed
 from sidecar.gate import Gate
+from sidecar.limits import Slots
 from sidecar.login import Login
 from sidecar.logout import Logout
 from sidecar.metadata import Metadata
@@ -38,6 +40,8 @@ from sidecar.pages import Pages
 from sidecar.pending import PendingSignIns
 from sidecar.policy import Policy
 from sidecar.profile import Profile
+from sidecar.replies import redirect
+from sidecar.responses import response
 from sidecar.reverify import Reverifier
 from sidecar.sessions import Sessions
 from sidecar.settings import Settings
@@ -57,11 +61,18 @@ _PRUNE_EVERY = 300.0  # seconds
 def create() -> "Sidecar":
     """The app as uvicorn's workers make it: configuration from the file named in `SIDECAR_CONFIG`, and the
     environment.
+
+    Raises SystemExit where there can be no app, with the code by which uvicorn knows that a new worker would
+    fail the same way: it would start them without end.
     """
     path = os.environ.get("SIDECAR_CONFIG")
-    settings = config.load(Path(path) if path else None, os.environ)
-    logs.configure(settings.log)
-    return Sidecar(settings)
+    try:
+        settings = config.load(Path(path) if path else None, os.environ)
+        logs.configure(settings.log)
+        return Sidecar(settings)
+    except Exception as error:
+        log.exception("start failed", extra={"event": "start_failed", "reason": str(error)})
+        raise SystemExit(STARTUP_FAILURE) from error
 
 
 class Sidecar:
@@ -107,6 +118,7 @@ class Sidecar:
         pages = Pages(settings)
         destinations = Destinations(settings, policy)
         visitors = Visitors(sessions, store, now)
+        slots = Slots(settings.limits.concurrent_sign_ins)
         client = _client(settings)
         development = settings.identity.development_servers
         oauth = OAuthClient(client, self.directory, self.fetcher, development=development, now=now)
@@ -127,6 +139,7 @@ class Sidecar:
             settings,
             client=oauth,
             pending=pending,
+            slots=slots,
             visitors=visitors,
             destinations=destinations,
             pages=pages,
@@ -136,6 +149,7 @@ class Sidecar:
             settings,
             client=oauth,
             pending=pending,
+            slots=slots,
             sessions=sessions,
             store=store,
             feed=feed,
@@ -144,7 +158,9 @@ class Sidecar:
             pages=pages,
             now=now,
         )
-        logout = Logout(settings, sessions=sessions, store=store, feed=feed, pages=pages, now=now)
+        logout = Logout(
+            settings, sessions=sessions, store=store, feed=feed, visitors=visitors, pages=pages, now=now
+        )
         profile = Profile(
             settings,
             directory=self.directory,
@@ -213,7 +229,7 @@ def _routes(
 ) -> Router:
     prefix = settings.prefix
     routes = [
-        Route(prefix, RedirectResponse(settings.base_url + "/")),
+        Route(prefix, _moved_to(settings.base_url + "/")),
         Route(prefix + "/", profile.show),
         Route(prefix + "/login", _page_and_form(login.show, login.start), methods=["GET", "POST"]),
         Route(prefix + "/callback", callback.finish),
@@ -224,6 +240,13 @@ def _routes(
         Route(prefix + "/readyz", metadata.readyz),
     ]
     return Router(routes, redirect_slashes=False)  # its redirects would be built from Host
+
+
+def _moved_to(address: str) -> Endpoint:
+    async def endpoint(_: Request) -> Response:
+        return response(redirect(302, address))
+
+    return endpoint
 
 
 def _page_and_form(show: Endpoint, send: Endpoint) -> Endpoint:

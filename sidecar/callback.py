@@ -16,8 +16,10 @@ from sidecar.atproto.errors import AtprotoError, AuthorizationRefused, InvalidCa
 from sidecar.atproto.oauth import OAuthClient, SignedIn
 from sidecar.atproto.syntax import ServerUrl
 from sidecar.destinations import Destinations
-from sidecar.errors import DuplicateCookies, OtherBrowser, SidecarError, SignInExpired
+from sidecar.errors import OtherBrowser, SidecarError, SignInExpired, TooManyRequests
 from sidecar.feed import Feed
+from sidecar.limits import Slots
+from sidecar.logs import request_id
 from sidecar.pages import Pages
 from sidecar.pending import Attempt, PendingSignIns
 from sidecar.replies import explain
@@ -43,6 +45,7 @@ class Callback:
         *,
         client: OAuthClient,
         pending: PendingSignIns,
+        slots: Slots,
         sessions: Sessions,
         store: Store,
         feed: Feed,
@@ -56,6 +59,7 @@ class Callback:
         self._secure = not settings.loopback
         self._client = client
         self._pending = pending
+        self._slots = slots
         self._sessions = sessions
         self._store = store
         self._feed = feed
@@ -65,61 +69,65 @@ class Callback:
         self._now = now
 
     async def finish(self, request: Request) -> Response:
-        """`GET /callback`: signed in and on to the page asked for, or a page that says what went wrong."""
+        """`GET /callback`: signed in and on to the page asked for, or a page that says what went wrong.
+
+        Raises DuplicateCookies and StoreUnavailable before anything is used up: the same address still works.
+        """
+        former = await self._visitors.session(request)
         attempt: Attempt | None = None
         try:
             params = _params(request)
-            state = _state(params)
-            attempt = await self._take(request, state)
-            if attempt is None:
-                return await self._redelivered(request)
-            try:
-                signed_in = await self._client.finish(attempt.sign_in, params)
-            except AuthorizationRefused as error:
-                if error.error != _NOBODY_TO_CHOOSE or attempt.asked_again:
-                    raise
-                return await self._ask_again(attempt)
-            return await self._welcome(request, attempt, signed_in)
+            with self._slots.take():
+                attempt = await self._take(request, _state(params), former)
+                if attempt is None:
+                    return self._redelivered(former)
+                return await self._finish(attempt, params, former)
         except (AtprotoError, SidecarError) as error:
             return self._failed(error, attempt)
 
-    async def _take(self, request: Request, state: str) -> Attempt | None:
+    async def _take(self, request: Request, state: str, former: Session | None) -> Attempt | None:
         """The attempt this browser started; None where it is expired or used. Raises OtherBrowser."""
         binding = request.cookies.get(self._pending.cookie_name(state))
         if binding is None:
-            if await self._session(request) is not None:
+            if former is not None:
                 return None
             raise OtherBrowser("the callback came without the cookie that binds the sign-in to its browser")
         return await self._pending.take(state, binding)
+
+    def _redelivered(self, former: Session | None) -> Response:
+        """A callback again (back button, reopened tab): on, where a session is alive; else start again."""
+        if former is None:
+            raise SignInExpired("no sign-in under way for this state")
+        return see_other(self._destinations.address(""))
+
+    async def _finish(
+        self, attempt: Attempt, params: list[tuple[str, str]], former: Session | None
+    ) -> Response:
+        try:
+            signed_in = await self._client.finish(attempt.sign_in, params)
+        except AuthorizationRefused as error:
+            if error.error != _NOBODY_TO_CHOOSE or attempt.asked_again:
+                raise
+            return await self._ask_again(attempt)
+        return await self._welcome(attempt, signed_in, former)
 
     async def _ask_again(self, attempt: Attempt) -> Response:
         """The server remembers no account to choose from, so it is asked, once, to have one sign in."""
         wanted = attempt.sign_in.did or ServerUrl(attempt.sign_in.issuer)
         sign_in, authorization_url = await self._client.start(wanted, prompt="login")
         binding = await self._pending.keep(Attempt(sign_in, attempt.return_to, asked_again=True))
-        former = self._pending.cookie_name(attempt.sign_in.state)
-        cookies = [self._pending.cookie(sign_in.state, binding), self._pending.deletion(former)]
+        spent = self._pending.cookie_name(attempt.sign_in.state)
+        cookies = [self._pending.cookie(sign_in.state, binding), self._pending.deletion(spent)]
         return see_other(authorization_url, cookies=cookies)
 
-    async def _redelivered(self, request: Request) -> Response:
-        """A callback again (back button, reopened tab): on, where a session is alive; else start again."""
-        if await self._session(request) is None:
-            raise SignInExpired("no sign-in under way for this state")
-        return see_other(self._destinations.address(""))
-
-    async def _session(self, request: Request) -> Session | None:
+    async def _welcome(self, attempt: Attempt, signed_in: SignedIn, former: Session | None) -> Response:
+        host = self._destinations.host(attempt.return_to)
         try:
-            return await self._visitors.session(request)
-        except DuplicateCookies:
-            return None
-
-    async def _welcome(self, request: Request, attempt: Attempt, signed_in: SignedIn) -> Response:
-        try:
-            session = await self._begin(request, signed_in)
+            session = await self._begin(signed_in)
+            await self._replace(former, host)
         except BaseException:
             await self._client.revoke(signed_in.grant)
             raise
-        host = self._destinations.host(attempt.return_to)
         log.info(
             "signed in",
             extra={"event": "signed_in", "did": session.did, "handle": session.handle, "host": host},
@@ -134,21 +142,24 @@ class Callback:
             background=BackgroundTask(self._client.revoke, signed_in.grant),
         )
 
-    async def _begin(self, request: Request, signed_in: SignedIn) -> Session:
-        """A new session for who was just proved, in place of the one this browser had."""
-        former = await self._session(request)
+    async def _begin(self, signed_in: SignedIn) -> Session:
+        """A new session for who was just proved."""
         now, identity = self._now(), signed_in.identity
         session = self._sessions.start(identity.did, identity.handle, now)
         if identity.undecided:  # a server's fault takes nobody's handle: the last word on it stands
-            session = session._replace(handle_verified_at=0)
-        else:
-            await self._store.record_handle(
-                identity.did, identity.handle, verified_at=int(now), expires=now + self._retention
-            )
-        if former is not None:
-            self._feed.apply(await self._store.revoke(former.id, expires=self._sessions.ends(former)))
-        await self._feed.catch_up()
+            return session._replace(handle_verified_at=0)
+        await self._store.record_handle(
+            identity.did, identity.handle, verified_at=now, expires=now + self._retention
+        )
         return session
+
+    async def _replace(self, former: Session | None, host: str) -> None:
+        """End the session that this browser had."""
+        if former is not None:
+            self._feed.apply(await self._store.revoke(former.id, expires=former.end))
+            details = {"did": former.did, "session": former.id[:8], "host": host}
+            log.info("session replaced", extra={"event": "session_replaced", **details})
+        await self._feed.catch_up()
 
     def _failed(self, error: AtprotoError | SidecarError, attempt: Attempt | None) -> Response:
         explanation = explain(error)
@@ -159,15 +170,22 @@ class Callback:
             "host": self._destinations.host(return_to),
         }
         log.info("sign-in failed", extra=details)
+        identifier = request_id.get()
+        headers = [(b"x-request-id", identifier.encode())]
+        if isinstance(error, TooManyRequests):
+            headers.append((b"retry-after", str(error.retry_after).encode()))
+        grant = error.grant if isinstance(error, AtprotoError) else None
         return response(
             self._pages.page(
                 explanation.status,
                 "error",
+                headers,
                 explanation=explanation,
                 login_url=self._destinations.login(return_to),
                 switch_url=self._destinations.login(return_to, switch=True),
-                request_id="",
-            )
+                request_id=identifier,
+            ),
+            background=BackgroundTask(self._client.revoke, grant) if grant else None,
         )
 
 

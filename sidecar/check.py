@@ -122,9 +122,15 @@ class Check:
         if session is None:
             self._tally.forged()
             return self._no_session(target)
-        if not self._sessions.alive(session, now) or self._feed.revoked(session.id):
-            return self._no_session(target)
+        if self._feed.revoked(session.id):
+            return self._over(target, session, "revoked")
+        if not self._sessions.alive(session, now):
+            return self._over(target, session, "expired")
         return self._signed_in(target, value, session, now)
+
+    def _over(self, target: Target, session: Session, reason: str) -> Reply:
+        self._tally.refused(self._policy.app_for(target.host) or "", reason, session.did, session.id)
+        return self._no_session(target)
 
     def _without_cookie(self, target: Target) -> Reply:
         if not self._policy.knows(target.host):

@@ -8,6 +8,7 @@ Doesn't belong here: what a person is told (replies.py).
     ├── StoreUnavailable    transient: the store doesn't answer
     ├── StoreFull           the bound of a table is reached
     ├── TooManyRequests     a limit; `retry_after` in seconds
+    │   └── Busy            of all visitors together
     ├── BadRequest          a form or query we can't read
     ├── RequestTooLarge     a body or header over the limit
     ├── CrossSiteRequest    a POST that another site sent
@@ -55,6 +56,10 @@ class TooManyRequests(SidecarError):
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Busy(TooManyRequests):
+    code = "busy"
 
 
 class BadRequest(SidecarError):

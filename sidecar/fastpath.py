@@ -36,6 +36,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from sidecar import forwarded
 from sidecar.check import Check
 from sidecar.forwarded import Target, Unreadable, is_uri
+from sidecar.gate import MAX_HEADERS, size
 from sidecar.recent import Recent
 from sidecar.replies import Reply
 
@@ -112,6 +113,7 @@ class FastPath(HttpToolsProtocol):
         self._urls: frozenset[bytes] = frozenset()
         self._between = True  # whether all that was read so far was answered here
         self._begun = 0  # requests, in the bytes just read
+        self._read_so_far = 0  # bytes since the last request ended
         self._target: Target | None = None
         self._reply: Reply | None = None
         self._unsent = b""
@@ -151,6 +153,7 @@ class FastPath(HttpToolsProtocol):
         if parts is not None and self._repeat(*parts):
             return
         self._begun = 0
+        self._read_so_far += len(data)
         super().data_received(data)
         alone = self._between and self._begun == 1
         if parts is not None and alone and self._target is not None and self._target.cookies == parts[1]:
@@ -202,6 +205,7 @@ class FastPath(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._read_so_far = 0
         if self._reply is None:
             super().on_message_complete()
             return
@@ -242,6 +246,8 @@ class FastPath(HttpToolsProtocol):
     def _read(self) -> Target | None:
         """What the check is about, where it may be answered here."""
         if self.url not in self._urls or not self._is_plain():
+            return None
+        if self._read_so_far > MAX_HEADERS and size(self.headers) > MAX_HEADERS:
             return None
         try:
             return forwarded.read(self.headers)

@@ -22,6 +22,7 @@ log = logging.getLogger("sidecar")
 _DAY = 86400
 _PAGE = 5_000  # entries; few enough that the event loop isn't held up for long
 _TIDY_EVERY = 3600.0  # seconds
+_BACK = 5.0  # seconds that a clock may be set back without our noticing
 
 
 class Feed:
@@ -49,8 +50,11 @@ class Feed:
     # what the check asks
 
     def usable(self, now: float) -> bool:
-        """Whether sign-outs are known well enough to let anyone in."""
-        return self._heard_at is not None and now - self._heard_at < self._max_stale
+        """Whether sign-outs are known well enough to let anyone in.
+
+        A clock that was set back can't say how long ago we heard: until we hear again, nothing is known.
+        """
+        return self._heard_at is not None and -_BACK < now - self._heard_at < self._max_stale
 
     def revoked(self, session_id: str) -> bool:
         """Whether the session was ended early. `session_id`: 32 hex digits."""

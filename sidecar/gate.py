@@ -12,6 +12,7 @@ from functools import lru_cache
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sidecar import forwarded
 from sidecar.check import Check
 from sidecar.destinations import Destinations
 from sidecar.errors import DuplicateCookies, RequestTooLarge, SidecarError
@@ -24,10 +25,10 @@ from sidecar.settings import Settings
 
 log = logging.getLogger("sidecar")
 
-_MAX_HEADERS = 64 * 1024
+MAX_HEADERS = 64 * 1024  # bytes
 _READING = ("GET", "HEAD")
 _ANY_HOST = ("/client-metadata.json", "/jwks.json", "/healthz", "/readyz")
-_MOVED = "moved=1"  # marks our redirect to the public host: a proxy that rewrites Host must not make it loop
+_MOVED = b"moved=1"  # marks our redirect to the public host: a proxy that rewrites Host must not make it loop
 
 
 class Gate:
@@ -78,6 +79,8 @@ class Gate:
         return self._unix if client is None else self._trusted(client[0])
 
     def _checked(self, scope: Scope) -> Reply:
+        if size(scope["headers"]) > MAX_HEADERS:
+            return text(413, "More headers than a check needs.")
         if scope["method"] not in _READING:
             return text(405, "A check is a GET.", [(b"allow", b"GET, HEAD")])
         try:
@@ -107,13 +110,13 @@ class Gate:
         except Exception as error:
             if started:
                 raise
-            await _send(send, self._explain(error, identifier))
+            await _send(send, self._explain(error, identifier, scope["path"]))
         finally:
             request_id.reset(token)
 
     def _refuse(self, scope: Scope) -> Reply | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        if sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS:
+        if size(headers) > MAX_HEADERS:
             raise RequestTooLarge("headers over 64 kB")
         if scope["path"] in self._any_host or self._on_public_host(headers):
             return None
@@ -134,13 +137,15 @@ class Gate:
         15.5.20).
         """
         query = scope["query_string"]
-        if scope["method"] in _READING and _MOVED.encode() not in query.split(b"&"):
-            path = scope["raw_path"].decode("latin-1")
-            text = "&".join(part for part in (query.decode("latin-1"), _MOVED) if part)
-            return redirect(302, f"{self._public_url}{path}?{text}")
+        if scope["method"] in _READING and _MOVED not in query.split(b"&"):
+            moved = b"&".join(part for part in (query, _MOVED) if part)
+            where = scope["raw_path"] + b"?" + moved
+            if not forwarded.is_uri(where):  # `*`, bytes beyond ASCII
+                raise HTTPException(400)
+            return redirect(302, self._public_url + where.decode("ascii"))
         raise HTTPException(421)
 
-    def _explain(self, error: Exception, identifier: str) -> Reply:
+    def _explain(self, error: Exception, identifier: str, path: str) -> Reply:
         explanation = explain(error)
         if explanation.status >= 500 and not isinstance(error, SidecarError | HTTPException):
             log.error("request failed", exc_info=error, extra={"event": explanation.code})
@@ -148,18 +153,27 @@ class Gate:
             log.info("request refused", extra={"event": explanation.code, "reason": str(error)[:500]})
         headers = [(b"x-request-id", identifier.encode())]
         if isinstance(error, DuplicateCookies):
-            headers += [(b"set-cookie", each.encode()) for each in self._sessions.deletions()]
+            headers += [(b"set-cookie", each.encode()) for each in self._sessions.deletions(path)]
         if isinstance(error, HTTPException) and error.headers:
             headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-        return self._pages.page(
-            explanation.status,
-            "error",
-            headers,
-            explanation=explanation,
-            login_url=self._destinations.login(""),
-            switch_url=self._destinations.login("", switch=True),
-            request_id=identifier,
-        )
+        try:
+            return self._pages.page(
+                explanation.status,
+                "error",
+                headers,
+                explanation=explanation,
+                login_url=self._destinations.login(""),
+                switch_url=self._destinations.login("", switch=True),
+                request_id=identifier,
+            )
+        except Exception:  # an operator's template
+            log.exception("no page", extra={"event": "template_failed"})
+            return text(explanation.status, f"{explanation.title}. {explanation.message}", headers)
+
+
+def size(headers: list[tuple[bytes, bytes]]) -> int:
+    """In bytes; the line of the request isn't counted."""
+    return sum(len(name) + len(value) for name, value in headers)
 
 
 async def _send(send: Send, reply: Reply) -> None:

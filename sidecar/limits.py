@@ -8,10 +8,10 @@ import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sidecar.errors import TooManyRequests
+from sidecar.errors import Busy
 
 _UNKNOWN = "unknown"
-_BUSY = 5  # seconds until someone who found every slot taken should try again
+_RETRY = 5  # seconds until someone who found every slot taken should try again
 
 
 def client_key(address: str) -> str:
@@ -73,9 +73,9 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """A slot for as long as the block runs. TooManyRequests where none is free."""
+        """A slot for as long as the block runs. Busy where none is free."""
         if self._free == 0:
-            raise TooManyRequests("every slot is taken", retry_after=_BUSY)
+            raise Busy("every slot is taken", retry_after=_RETRY)
         self._free -= 1
         try:
             yield

@@ -45,6 +45,7 @@ class Login:
         *,
         client: OAuthClient,
         pending: PendingSignIns,
+        slots: Slots,
         visitors: Visitors,
         destinations: Destinations,
         pages: Pages,
@@ -62,7 +63,7 @@ class Login:
         self._now = now
         self._per_address = Attempts(settings.limits.attempts_per_address, _WINDOW)
         self._per_identifier = Attempts(settings.limits.attempts_per_identifier, _WINDOW)
-        self._slots = Slots(settings.limits.concurrent_sign_ins)
+        self._slots = slots
         self._probe = cookie_name("sidecar_probe", secure=self._secure)
         self._returns = cookie_name("sidecar_returns", secure=self._secure)
         self.signed_out = cookie_name("sidecar_signed_out", secure=self._secure)
@@ -108,18 +109,20 @@ class Login:
         return_to = self._destinations.accept(fields.get("return_to"))
         identifier = fields.get("identifier", "")[: _MAX_IDENTIFIER + 1]
         switch = fields.get("switch") == "1"
+        wanted: Identifier | None = None
         try:
             if self._probe not in request.cookies:
                 raise CookiesOff("the form came without the cookie that its page had set")
-            wanted = self._admit(address(request), identifier)
+            client = client_key(address(request))
+            wanted = self._read(identifier, client)
+            self._count(self._per_identifier, f"{wanted} {client}")
             prompt = self._prompt(fields, request, switch=switch)
             with self._slots.take():
                 return await self._depart(request, wanted, return_to, prompt)
         except (AtprotoError, SidecarError) as error:
-            log.info(
-                "sign-in not started",
-                extra={"event": error.code, "identifier": identifier[:256], "reason": str(error)[:500]},
-            )
+            # What is no identifier stays out of the log: people type passwords into the wrong field.
+            told = {"identifier": str(wanted)[:256], "reason": str(error)[:500]} if wanted else {}
+            log.info("sign-in not started", extra={"event": error.code, **told})
             return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
 
     async def _depart(
@@ -136,15 +139,12 @@ class Login:
             return "create"
         return "select_account" if switch or self.signed_out in request.cookies else None
 
-    def _admit(self, client_address: str, identifier: str) -> Identifier:
+    def _read(self, identifier: str, client: str) -> Identifier:
         """What was typed, if this visitor has tries left. Counted per address, so nobody can lock out
         somebody else.
         """
-        key = client_key(client_address)
-        self._count(self._per_address, key)
-        wanted = parse_identifier(identifier, development=self._development)
-        self._count(self._per_identifier, f"{wanted} {key}")
-        return wanted
+        self._count(self._per_address, client)
+        return parse_identifier(identifier, development=self._development)
 
     def _count(self, attempts: Attempts, key: str) -> None:
         wait = attempts.allow(key, self._now())

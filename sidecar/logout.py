@@ -15,9 +15,10 @@ from sidecar.feed import Feed
 from sidecar.origin import refuse_cross_site
 from sidecar.pages import Pages
 from sidecar.responses import response, set_cookies
-from sidecar.sessions import Session, Sessions, cookie_name, set_cookie
+from sidecar.sessions import Session, Sessions, cookie_name, principal, set_cookie
 from sidecar.settings import Settings
 from sidecar.store import Revocation, Store
+from sidecar.visitors import Visitors, body, cookies
 
 log = logging.getLogger("sidecar")
 
@@ -34,43 +35,57 @@ class Logout:
         sessions: Sessions,
         store: Store,
         feed: Feed,
+        visitors: Visitors,
         pages: Pages,
         now: Callable[[], float],
     ) -> None:
         self._public_url = settings.public_url
+        self._public_host = settings.public_host
+        self._handle_max_age = settings.identity.handle_max_age
         self._secure = not settings.loopback
         self._marker = cookie_name("sidecar_signed_out", secure=self._secure)
         self._sessions = sessions
         self._store = store
         self._feed = feed
+        self._visitors = visitors
         self._pages = pages
         self._now = now
 
     async def show(self, request: Request) -> Response:
         """`GET /logout`: a page with the button; a link alone signs nobody out."""
-        session = self._session(request)
+        session = await self._visitors.session(request)
+        if session is not None:
+            fact = self._feed.handle_fact(session.did)
+            who = principal(session, fact, now=self._now(), max_age=self._handle_max_age)
+            session = session._replace(handle=who.handle)
         return response(self._pages.page(200, "sign_out", session=session))
 
     async def sign_out(self, request: Request) -> Response:
-        """`POST /logout`: the session is revoked everywhere and its cookie deleted."""
+        """`POST /logout`: the session is revoked everywhere and its cookie deleted.
+
+        Of two session cookies, one of which somebody else must have planted, whatever we signed is revoked.
+        """
         refuse_cross_site(request.scope["headers"], self._public_url)
-        session = self._session(request)
-        recorded = session is None or await self._revoke(session)
+        await body(request)
+        found = [self._sessions.verify(value) for value in self._sessions.find_all(cookies(request))]
+        sessions = {session.id: session for session in found if session is not None}
+        recorded = [await self._revoke(session) for session in sessions.values()]
         marker = set_cookie(self._marker, "1", max_age=_REMEMBERED, secure=self._secure)
-        headers = set_cookies([*self._sessions.deletions(), marker])
-        status = 200 if recorded else 503
-        return response(self._pages.page(status, "signed_out", headers, recorded=recorded))
+        headers = set_cookies([*self._sessions.deletions(request.scope["path"]), marker])
+        if not recorded:
+            return response(self._pages.page(200, "sign_out", headers, session=None))
+        status = 200 if all(recorded) else 503
+        return response(self._pages.page(status, "signed_out", headers, recorded=all(recorded)))
 
     async def _revoke(self, session: Session) -> bool:
         """False where only this process knows of it: the cookie is gone, but a copy might still be good
         elsewhere.
         """
-        ends = self._sessions.ends(session)
-        details = {"did": session.did, "session": session.id[:8]}
+        details = {"did": session.did, "session": session.id[:8], "host": self._public_host}
         try:
-            self._feed.apply(await self._store.revoke(session.id, expires=ends))
+            self._feed.apply(await self._store.revoke(session.id, expires=session.end))
         except StoreUnavailable as error:
-            self._feed.apply(Revocation(0, session.id, ends))
+            self._feed.apply(Revocation(0, session.id, session.end))
             log.warning(
                 "sign-out not recorded",
                 extra={"event": "sign_out_not_recorded", "reason": str(error), **details},
@@ -78,7 +93,3 @@ class Logout:
             return False
         log.info("signed out", extra={"event": "signed_out", **details})
         return True
-
-    def _session(self, request: Request) -> Session | None:
-        value = self._sessions.find([v for k, v in request.scope["headers"] if k == b"cookie"])
-        return self._sessions.verify(value) if value is not None else None

@@ -74,13 +74,13 @@ class PendingSignIns:
         plain = self._sealer.open(sealed, key) if sealed is not None else None
         if plain is None:
             return None
-        record = json.loads(plain)
         try:
+            record = json.loads(plain)
             if not hmac.compare_digest(record["binding"], _digest(binding)):
                 return None
             sign_in = PendingSignIn.from_json(record["sign_in"])
             return Attempt(sign_in, record["return_to"], record["asked_again"])
-        except (KeyError, ValueError):  # another version's record is as good as expired
+        except (KeyError, TypeError, ValueError):  # another version's record is as good as expired
             return None
 
     def cookie_name(self, state: str) -> str:

@@ -16,8 +16,8 @@ from sidecar import errors
 from sidecar.atproto import errors as atproto
 
 Header = tuple[bytes, bytes]
-# What a page offers: the same again, a new sign-in, a new sign-in or another account, the profile, nothing
-Action = Literal["try_again", "start_again", "other_account", "home", "none"]
+# What a page offers: the same again, another name, a new sign-in, that or another account, home, nothing
+Action = Literal["try_again", "retype", "start_again", "other_account", "home", "none"]
 
 
 @dataclass(slots=True)
@@ -53,28 +53,36 @@ class _Words(NamedTuple):
 _WORDS: dict[type[BaseException], _Words] = {
     # what was typed
     atproto.InvalidIdentifier: _Words(
-        400, "That isn't a handle", "Type one like alice.bsky.social, or a DID, or your server's address."
+        400,
+        "That isn't a handle",
+        "Type one like alice.bsky.social, or a DID, or your server's address.",
+        "retype",
     ),
     # who that is
     atproto.HandleNotFound: _Words(
         404,
         "Handle not found",
         "No account has this handle. Check the spelling; a handle has a dot in it, like alice.bsky.social.",
+        "retype",
     ),
     atproto.HandleMismatch: _Words(
         409,
         "Handle doesn't match its account",
         "The handle points to an account that doesn't claim it. "
         "If it is yours, mend it in your account's settings, or sign in with your DID.",
+        "retype",
     ),
     atproto.DidNotFound: _Words(
-        404, "Account gone", "This account's identity no longer exists, or was never registered."
+        404, "Account gone", "This account's identity no longer exists, or was never registered.", "retype"
     ),
     atproto.UnsupportedDidMethod: _Words(
-        400, "Unknown kind of DID", "Only did:plc and did:web can sign in here."
+        400, "Unknown kind of DID", "Only did:plc and did:web can sign in here.", "retype"
     ),
     atproto.IdentityError: _Words(
-        502, "Account can't be read", "The account's public record doesn't name a server that we could ask."
+        502,
+        "Account can't be read",
+        "The account's public record doesn't name a server that we could ask.",
+        "retype",
     ),
     # the servers
     atproto.RequestRefused: _Words(
@@ -179,6 +187,12 @@ _WORDS: dict[type[BaseException], _Words] = {
         "There were many sign-ins from your network just now. Wait a little, and try again.",
         "try_again",
     ),
+    errors.Busy: _Words(
+        429,
+        "Busy",
+        "Very many people are signing in at this moment. Wait a few seconds, and try again.",
+        "try_again",
+    ),
     errors.CrossSiteRequest: _Words(
         403, "Sent from another site", "This form works from its own page only. Open it and send it again."
     ),
@@ -199,6 +213,7 @@ _WORDS: dict[type[BaseException], _Words] = {
     ),
 }
 _STATUSES = {
+    400: ("bad_request", _Words(400, "Can't be read", "This address can't be read. Start again.")),
     404: ("not_found", _Words(404, "Page not found", "There is nothing at this address.", "home")),
     405: ("method_not_allowed", _Words(405, "Not possible here", "This address takes no such form.", "home")),
     421: (

@@ -16,7 +16,7 @@ from contextlib import suppress
 from sidecar.atproto.errors import AtprotoError
 from sidecar.errors import StoreUnavailable
 from sidecar.feed import Feed
-from sidecar.store import Store
+from sidecar.store import CLOCK_AHEAD, Store
 
 log = logging.getLogger("sidecar")
 
@@ -104,9 +104,15 @@ class Reverifier:
                     return
                 await self._ask(did)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(_AT_ONCE, len(due))):
-                group.create_task(ask_in_turn())
+        fault: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(_AT_ONCE, len(due))):
+                    group.create_task(ask_in_turn())
+        except* StoreUnavailable as faults:
+            fault = faults.exceptions[0]
+        if fault is not None:
+            raise fault
         await self._feed.catch_up()
 
     async def _ask(self, did: str) -> None:
@@ -123,9 +129,9 @@ class Reverifier:
             self._pause(did, asked_at)
             log.exception("handle not re-verified", extra={"event": "reverify_failed", "did": did})
             return
+        await self._store.record_handle(did, handle, verified_at=asked_at, expires=asked_at + self._retention)
         self._pauses.pop(did, None)
         self._seen.discard(did)
-        await self._store.record_handle(did, handle, verified_at=asked_at, expires=asked_at + self._retention)
 
     def _pause(self, did: str, now: float) -> None:
         _, length = self._pauses.get(did, (0.0, _FIRST_PAUSE / 2))
@@ -137,4 +143,5 @@ class Reverifier:
     def _is_due(self, did: str, now: float) -> bool:
         fact = self._feed.handle_fact(did)
         not_before, _ = self._pauses.get(did, (0.0, 0.0))
-        return now >= not_before and (fact is None or now >= fact.verified_at + self._max_age / 2)
+        fresh = fact is not None and -CLOCK_AHEAD <= now - fact.verified_at < self._max_age / 2
+        return now >= not_before and not fresh

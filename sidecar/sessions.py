@@ -19,7 +19,7 @@ from itsdangerous.signer import SigningAlgorithm
 from sidecar.errors import DuplicateCookies
 from sidecar.policy import Principal
 from sidecar.settings import Settings
-from sidecar.store import HandleFact
+from sidecar.store import CLOCK_AHEAD, HandleFact
 
 _VERSION = "1"
 _BETWEEN = (
@@ -95,15 +95,15 @@ class Sessions:
 
     def _find_one(self, cookie_headers: list[bytes]) -> bytes | None:
         """The long way, for headers in which the name stands twice, or oddly."""
-        found: bytes | None = None
-        for header in cookie_headers:
-            for pair in header.split(b";"):
-                name, _, value = pair.partition(b"=")
-                if name.strip() == self._wanted:
-                    if found is not None:
-                        raise DuplicateCookies("two session cookies in one request")
-                    found = value.strip()
-        return found
+        found = self.find_all(cookie_headers)
+        if len(found) > 1:
+            raise DuplicateCookies("two session cookies in one request")
+        return found[0] if found else None
+
+    def find_all(self, cookie_headers: list[bytes]) -> list[bytes]:
+        """The value of every cookie that has the name of ours."""
+        pairs = (pair.partition(b"=") for header in cookie_headers for pair in header.split(b";"))
+        return [value.strip() for name, _, value in pairs if name.strip() == self._wanted]
 
     def verify(self, value: bytes) -> Session | None:
         """The session that a cookie's value stands for, or None where we didn't sign it. Says nothing of its
@@ -184,9 +184,12 @@ def _derived(secret: str) -> bytes:
 
 
 def principal(session: Session, fact: HandleFact | None, *, now: float, max_age: float) -> Principal:
-    """Who the bearer is to the rules: a handle last verified `max_age` seconds ago or more opens nothing."""
+    """Who the bearer is to the rules: a handle last verified `max_age` seconds ago or more opens nothing, nor
+    does one that a clock ahead of ours has verified.
+    """
     handle, verified_at = newest_handle(session, fact)
-    return Principal(session.did, handle if now < verified_at + max_age else None)
+    fresh = -CLOCK_AHEAD <= now - verified_at < max_age
+    return Principal(session.did, handle if fresh else None)
 
 
 def newest_handle(session: Session, fact: HandleFact | None) -> tuple[str | None, float]:

@@ -28,11 +28,16 @@ class Visitors:
 
     async def session(self, request: Request) -> Session | None:
         """The visitor's session, if it is alive. Raises DuplicateCookies, StoreUnavailable."""
-        value = self._sessions.find([v for k, v in request.scope["headers"] if k == b"cookie"])
+        value = self._sessions.find(cookies(request))
         session = self._sessions.verify(value) if value is not None else None
         if session is None or not self._sessions.alive(session, self._now()):
             return None
         return None if await self._store.is_revoked(session.id) else session
+
+
+def cookies(request: Request) -> list[bytes]:
+    """The value of each Cookie header."""
+    return [value for name, value in request.scope["headers"] if name == b"cookie"]
 
 
 def address(request: Request) -> str:
@@ -48,12 +53,17 @@ async def form(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise BadRequest("the form must be sent as application/x-www-form-urlencoded")
-    body = bytearray()
+    return fields((await body(request)).decode("utf-8", "replace"))
+
+
+async def body(request: Request) -> bytes:
+    """All that was sent. Raises RequestTooLarge over 16 kB."""
+    received = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
+        received += chunk
+        if len(received) > MAX_BODY:
             raise RequestTooLarge("the form is larger than 16 kB")
-    return fields(body.decode("utf-8", "replace"))
+    return bytes(received)
 
 
 def fields(text: str) -> dict[str, str]:

@@ -39,6 +39,9 @@ class HandleFact:
 
 FeedEntry = Revocation | HandleFact
 
+CLOCK_AHEAD = 60.0
+"""Seconds by which another's clock may be ahead; what was verified later than that counts as not verified."""
+
 
 class Store(Protocol):
     """Every verb raises `StoreUnavailable` where the store doesn't answer in time."""
@@ -79,7 +82,8 @@ class Store(Protocol):
     ) -> None:
         """Replace the DID's fact, unless the stored one is newer, and in the same transaction take the handle
         from every other DID that has it (their facts become `None` at `verified_at`). Where another was
-        verified to have it later than `verified_at`, that one keeps it and this DID's fact is `None`."""
+        verified to have it later than `verified_at`, that one keeps it and this DID's fact is `None`. What a
+        clock ahead of ours (CLOCK_AHEAD) has verified is newer than nothing."""
 
     async def handle_of(self, did: str) -> HandleFact | None: ...
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from sidecar.errors import StoreFull
-from sidecar.store import FeedEntry, HandleFact, Revocation
+from sidecar.store import CLOCK_AHEAD, FeedEntry, HandleFact, Revocation
 
 
 class MemoryStore:
@@ -77,13 +77,14 @@ class MemoryStore:
         self, did: str, handle: str | None, *, verified_at: float, expires: float
     ) -> None:
         known = self._handles.get(did)
-        if known is not None and known.verified_at > verified_at:
+        believed = self._now() + CLOCK_AHEAD
+        if known is not None and verified_at < known.verified_at <= believed:
             return
         owned = handle
         for fact in [f for f in self._handles.values() if handle is not None and f.handle == handle]:
             if fact.did == did:
                 continue
-            if fact.verified_at > verified_at:
+            if verified_at < fact.verified_at <= believed:
                 owned = None
             else:
                 self._learn(replace(fact, seq=self._next(), handle=None, verified_at=verified_at))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sidecar.errors import StoreFull, StoreUnavailable
-from sidecar.store import FeedEntry, HandleFact, Revocation
+from sidecar.store import CLOCK_AHEAD, FeedEntry, HandleFact, Revocation
 from sidecar.store.lane import Lane
 from sidecar.store.schema import migrate
 
@@ -130,14 +130,16 @@ class SqliteStore:
     async def record_handle(
         self, did: str, handle: str | None, *, verified_at: float, expires: float
     ) -> None:
+        believed = self._now() + CLOCK_AHEAD
+
         def work(db: sqlite3.Connection) -> None:
             known = db.execute("SELECT verified_at FROM handles WHERE did=?", (did,)).fetchone()
-            if known and known[0] > verified_at:
+            if known and verified_at < known[0] <= believed:
                 return
             owned = handle
             others = "SELECT did, verified_at FROM handles WHERE handle=? AND did<>?"
             for other, learned_at in db.execute(others, (handle, did)).fetchall():
-                if learned_at > verified_at:
+                if verified_at < learned_at <= believed:
                     owned = None
                 else:
                     change = "UPDATE handles SET seq=?, handle=NULL, verified_at=? WHERE did=?"

@@ -241,3 +241,17 @@ async def test_revocations_and_facts_share_one_line(store: Store) -> None:
     await store.revoke("bb" * 16, expires=LATER)
     kinds = [type(entry) for entry in await store.feed(0)]
     assert kinds == [Revocation, HandleFact, Revocation]
+
+
+async def test_what_a_clock_ahead_of_ours_has_verified_gives_way_to_the_next_fact(store: Store) -> None:
+    await store.record_handle(ALICE, "shop.test", verified_at=NOW + 3600, expires=LATER)
+    await store.record_handle(BOB, "shop.test", verified_at=NOW, expires=LATER)
+    alice, bob = await store.handle_of(ALICE), await store.handle_of(BOB)
+    assert alice is not None
+    assert bob is not None
+    assert (alice.handle, bob.handle) == (None, "shop.test")
+    await store.record_handle(ALICE, "old.test", verified_at=NOW + 3600, expires=LATER)
+    await store.record_handle(ALICE, "new.test", verified_at=NOW + 1, expires=LATER)
+    alice = await store.handle_of(ALICE)
+    assert alice is not None
+    assert (alice.handle, alice.verified_at) == ("new.test", NOW + 1)

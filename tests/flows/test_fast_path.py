@@ -572,3 +572,16 @@ async def test_an_untested_uvicorn_switches_the_fast_path_off_and_says_so(
 async def test_the_uvicorn_of_the_tests_is_a_tested_one() -> None:
     assert fastpath.protocol(wanted=True) is FastPath
     assert fastpath.protocol(wanted=False) is not FastPath
+
+
+async def test_headers_larger_than_a_check_needs_are_the_gates_to_refuse(both: tuple[Way, Way]) -> None:
+    fast, plain = both
+    large = request(SESSION_COOKIE, b"X-Large: " + b"x" * 70_000)
+    sent = (request(SESSION_COOKIE), large, request(SESSION_COOKIE), CLOSE)
+    reply = same((await fast.raw(*sent), await plain.raw(*sent)))
+    assert reply.count(b"HTTP/1.1 200 OK") == 3
+    assert reply.count(b"HTTP/1.1 413 ") == 1
+    assert fast.answered == 2
+    many = (request(SESSION_COOKIE) * 200, CLOSE)  # large together, not each
+    assert same((await fast.raw(*many), await plain.raw(*many))).count(b"x-user-did") == 200
+    assert fast.answered == 202

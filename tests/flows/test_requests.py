@@ -1,17 +1,21 @@
 """Requests as such: routes, methods, hosts, peers, sizes, what machines ask."""
 
+import asyncio
 import json
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from sidecar.identity_headers import NAMES
-from sidecar.settings import Client, Pages, Server
+from sidecar.settings import Client, Limits, Pages, Server
 from tests.fakes.browser import NAVIGATION
 from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of
 
 ROUTES = {
+    "/auth": "GET, HEAD",
     "/auth/": "GET, HEAD",
     "/auth/login": "GET, HEAD, POST",
     "/auth/callback": "GET, HEAD",
@@ -122,8 +126,80 @@ async def test_a_form_that_is_too_large_or_of_another_kind_is_refused_with_a_pag
 
 
 async def test_headers_that_are_too_large_are_refused(world: World) -> None:
-    refused = await world.browser()._client.get(f"{PUBLIC}/auth/login", headers={"x-large": "x" * 70_000})
+    large = {"x-large": "x" * 70_000}
+    refused = await world.browser()._client.get(f"{PUBLIC}/auth/login", headers=large)
     assert (refused.status_code, code_of(refused).split("<")[0]) == (413, "request_too_large")
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+    assert (await browser.check(WIKI + "/", headers=large)).status_code == 413
+
+
+async def test_a_sign_out_that_sends_too_much_is_refused_and_signs_nobody_out(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    large = await browser.submit("/logout", {"x": "x" * 20_000})
+    assert (large.status_code, code_of(large).split("<")[0]) == (413, "request_too_large")
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+
+
+@pytest.mark.parametrize("path", [b"*", b"/caf\xc3\xa9", b"//evil.net\\@x\xff"])
+async def test_an_address_that_cannot_be_read_is_redirected_nowhere(world: World, path: bytes) -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError("nothing is read")
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path.decode("latin-1"),
+        "raw_path": path,
+        "query_string": b"",
+        "headers": [(b"host", b"other.club.net")],
+        "client": ("127.0.0.1", 1),
+    }
+    await world.sidecar(scope, receive, send)
+    start, body = sent
+    assert (start["status"], b"bad_request" in body["body"]) == (400, True)
+    assert b"location" not in dict(start["headers"])
+
+
+async def test_where_every_slot_is_taken_people_are_told_it_is_not_them_and_lose_nothing(make: Make) -> None:
+    world = make(limits=Limits(concurrent_sign_ins=1))
+    await world.sidecar.start()
+    waiting = world.browser()
+    departed = await world.depart(waiting, world.alice.handle or "")
+    callback = world.network.approve(departed.headers["location"], account=world.alice)
+    arrived = world.network.hang("https://pds.net/.well-known/oauth-protected-resource")
+    stuck = asyncio.create_task(world.depart(world.browser(), world.bob.handle or ""))
+    async with asyncio.timeout(10):
+        await arrived.wait()
+    for busy in (await world.depart(world.browser(), "alice.pds.net"), await waiting.open(callback)):
+        assert (busy.status_code, busy.headers["retry-after"]) == (429, "5")
+        assert "Very many people" in busy.text
+        assert "<code>busy</code>" in busy.text
+    stuck.cancel()
+    await asyncio.wait([stuck])
+    world.network.mend("https://pds.net/.well-known/oauth-protected-resource")
+    assert (await waiting.open(callback)).status_code == 303  # the attempt was not used up
+    await world.sidecar.stop()
+
+
+async def test_a_template_that_fails_while_it_is_shown_leaves_the_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise TypeError("broken on purpose")
+
+    monkeypatch.setattr(world.sidecar.gate._pages, "page", broken)
+    answer = await world.browser().open(f"{PUBLIC}/auth/nothing")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert answer.text.startswith("Page not found.")
+    assert answer.headers["x-request-id"]
 
 
 async def test_every_identity_header_is_on_every_allow_once_and_never_empty(world: World) -> None:
@@ -235,7 +311,7 @@ async def test_operators_templates_replace_ours_and_are_escaped_too(make: Make, 
     await world.sidecar.start()
     page = await world.depart(world.browser(), "<script>")
     assert page.text == "<h1>Our club</h1>&lt;script&gt;"
-    assert "Signed out" in (await world.browser().submit("/logout", {})).text
+    assert "You aren't signed in" in (await world.browser().submit("/logout", {})).text
     await world.sidecar.stop()
 
 

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
+from sidecar.check import _Offered
 from sidecar.errors import StoreUnavailable
 from sidecar.sessions import Session
 from sidecar.settings import App, Limits
 from sidecar.settings import Session as SessionSettings
-from tests.fakes.browser import NAVIGATION
+from tests.fakes.browser import FETCH, NAVIGATION
 from tests.fakes.world import PUBLIC, WIKI, Make, World, code_of
 
 DAY = 86400
@@ -330,3 +331,161 @@ def new_cookie(world: World) -> str:
 
 async def asked_with(world: World, cookie: str) -> int:
     return (await world.browser().check(WIKI + "/", headers={"cookie": cookie})).status_code
+
+
+async def test_the_page_to_sign_out_knows_what_the_store_knows(world: World) -> None:
+    browser, copy = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    copy.jar.update(browser.jar)
+    page = f"{PUBLIC}/auth/logout"
+    assert "signed in as <strong><bdi>alice.pds.net" in (await browser.open(page)).text
+    await world.later(DAY)  # nobody asked for the handle again
+    assert f"signed in as <strong><bdi>{world.alice.did}" in (await browser.open(page)).text
+    await browser.submit("/logout", {})
+    assert "You aren't signed in" in (await copy.open(page)).text
+
+
+async def test_signing_out_with_two_session_cookies_ends_whatever_we_signed(world: World) -> None:
+    browser, copy = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    copy.jar.update(browser.jar)
+    mine = next(f"{c.name}={c.value}" for c in browser.jar.jar if "session" in c.name)
+    planted = mine.partition("=")[0] + "=planted"
+    out = await world.browser().submit("/logout", {}, cookie=f"{planted}; {mine}")
+    assert (out.status_code, "Signed out" in out.text) == (200, True)
+    assert (await copy.fetch(WIKI + "/")).status_code == 401
+
+
+@pytest.mark.parametrize("where", ["/auth/", "/auth/logout", "/auth/callback"])
+async def test_a_session_cookie_planted_for_our_own_pages_is_deleted_there(world: World, where: str) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    name = next(c.name for c in browser.jar.jar if "session" in c.name)
+    answer = await browser._client.get(
+        PUBLIC + where, headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
+    )
+    assert answer.status_code == 400
+    deleted = {each.partition("Path=")[2].partition(";")[0] for each in answer.headers.get_list("set-cookie")}
+    assert {"/", "/auth", "/auth/"} <= deleted
+
+
+async def test_the_check_deletes_a_cookie_planted_for_the_path_asked_for(world: World) -> None:
+    cookies = "__Secure-sidecar_session=a; __Secure-sidecar_session=b"
+    answer = await world.browser().check(f"{WIKI}/a/b", headers={**NAVIGATION, "cookie": cookies})
+    deleted = {each.partition("Path=")[2].partition(";")[0] for each in answer.headers.get_list("set-cookie")}
+    assert {"/", "/a", "/a/", "/a/b"} <= deleted
+
+
+async def test_a_sign_out_outlives_a_lifetime_that_was_shortened_for_a_while(make: Make) -> None:
+    long = SessionSettings(cookie_secrets=("s" * 40,), cookie_domain="club.net", absolute=30 * DAY)
+    short = SessionSettings(cookie_secrets=("s" * 40,), cookie_domain="club.net", absolute=DAY, idle=DAY)
+    world = make(session=long)
+    await world.sidecar.start()
+    browser, other = world.browser(), world.browser()
+    for each in (browser, other):
+        await world.sign_in(each, world.alice)
+    copies = [dict(each.jar) for each in (browser, other)]
+    await world.sidecar.stop()
+    shortened = make(session=short)
+    shortened.clock.time = world.clock.time
+    await shortened.sidecar.start()
+    out, again = shortened.browser(), shortened.browser()
+    out.jar.update(copies[0])
+    again.jar.update(copies[1])
+    await out.submit("/logout", {})
+    await shortened.sign_in(again, shortened.alice)  # which ends the session it had
+    await shortened.sidecar.stop()
+    world.clock.time += 3 * DAY
+    later = world.another_worker()
+    await later.start()
+    await later.store.prune()
+    for copied in copies:
+        returned = world.browser(later)
+        returned.jar.update(copied)
+        assert (await returned.fetch(WIKI + "/")).status_code == 401
+    await later.stop()
+
+
+async def test_a_renewed_address_has_the_configured_scheme_whatever_was_forwarded(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(2 * DAY)
+    mine = next(f"{c.name}={c.value}" for c in browser.jar.jar if "session" in c.name)
+    renewed = await world.browser().check("http://wiki.club.net/x", headers={**NAVIGATION, "cookie": mine})
+    assert (renewed.status_code, renewed.headers["location"]) == (302, f"{WIKI}/x")
+
+
+async def test_a_script_does_not_use_up_the_page_loads_renewal(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(2 * DAY)
+    mine = next(f"{c.name}={c.value}" for c in browser.jar.jar if "session" in c.name)
+    for page, status in ((FETCH, 200), (NAVIGATION, 302)):  # plain forward_auth drops the first one's cookie
+        asked = await world.browser().check(WIKI + "/", headers={**page, "cookie": mine})
+        assert (asked.status_code, "set-cookie" in asked.headers) == (status, True)
+
+
+async def test_a_sign_in_in_the_second_of_a_re_verification_gets_the_handle(world: World) -> None:
+    """Whole seconds would make the older word the newer one."""
+    old, now = "did:plc:oooooooooooooooooooooooo", world.clock.time
+    await world.sidecar.store.record_handle(old, "alice.pds.net", verified_at=now + 0.5, expires=now + DAY)
+    world.clock.time = now + 0.9
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    assert (await browser.fetch(WIKI + "/")).headers["x-user-handle"] == "alice.pds.net"
+    fact = await world.sidecar.store.handle_of(old)
+    assert fact is not None
+    assert fact.handle is None
+
+
+async def test_a_session_that_is_over_is_counted_as_such(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone, idle = world.browser(), world.browser()
+    for each in (gone, idle):
+        await world.sign_in(each, world.alice)
+    copy = world.browser()
+    copy.jar.update(gone.jar)
+    await gone.submit("/logout", {})
+    await copy.fetch(WIKI + "/")
+    await world.later(8 * DAY)
+    mine = next(f"{c.name}={c.value}" for c in idle.jar.jar if "session" in c.name)
+    await idle.check(WIKI + "/", headers={"cookie": mine})
+    with caplog.at_level("INFO", logger="sidecar"):
+        world.sidecar.tally.flush()
+    told = [vars(record) for record in caplog.records if vars(record).get("event") == "check_refused"]
+    assert [(each["reason"], each["app"], each["did"]) for each in told if "did" in each] == [
+        ("revoked", "wiki", world.alice.did),
+        ("expired", "wiki", world.alice.did),
+    ]
+
+
+async def test_who_signs_in_and_out_where_is_in_the_log_and_what_is_no_name_is_not(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = world.browser()
+    with caplog.at_level("INFO", logger="sidecar"):
+        for _ in range(2):
+            await world.sign_in(browser, world.alice, WIKI + "/x")
+        await browser.submit("/logout", {})
+        for mistaken in ("hunter2-hunter2", "https://alice:hunter2@pds.net", "did:hunter2:x"):
+            await world.depart(world.browser(), mistaken)
+    told = [vars(record) for record in caplog.records]
+    events = ("signed_in", "session_replaced", "signed_out")
+    assert [(each["event"], each["did"], each["host"]) for each in told if each.get("event") in events] == [
+        ("signed_in", world.alice.did, "wiki.club.net"),
+        ("session_replaced", world.alice.did, "wiki.club.net"),
+        ("signed_in", world.alice.did, "wiki.club.net"),
+        ("signed_out", world.alice.did, "auth.club.net"),
+    ]
+    assert sum(each["message"] == "sign-in not started" for each in told) == 3
+    assert "hunter2" not in repr([{**each, "args": None} for each in told])
+
+
+def test_past_the_bound_nobody_is_offered_a_renewal_until_the_minute_is_over() -> None:
+    offers = _Offered()
+    assert all(offers.offer(f"{number:032x}", 0.0) for number in range(10_000))
+    assert not offers.offer("one more", 59.0)
+    assert offers.offer("one more", 60.0)
+    assert not offers.offer("one more", 61.0)
+    assert offers.offer("one more", 181.0)

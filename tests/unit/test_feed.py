@@ -144,3 +144,14 @@ async def test_a_store_that_is_down_at_the_start_is_tried_until_it_is_back(
     if isinstance(fault, StoreUnavailable):
         events = [getattr(record, "event", "") for record in caplog.records]
         assert events == ["store_unavailable", "store_back"]  # one line each, however many tries
+
+
+async def test_a_clock_that_was_set_back_is_no_word_from_the_store(store: MemoryStore, clock: Clock) -> None:
+    feed = following(store, clock)
+    await feed.catch_up()
+    clock.time = NOW - 3600
+    assert feed.usable(NOW - 1)  # a correction, as time services make them
+    assert not feed.usable(clock.time)
+    await feed.catch_up()
+    assert feed.usable(clock.time)
+    assert not feed.usable(clock.time + 300)

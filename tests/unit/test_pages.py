@@ -111,6 +111,15 @@ def test_what_went_wrong_is_announced_and_what_was_typed_is_kept() -> None:
     assert outline.text("title").startswith("Error: Handle not found")
 
 
+def test_a_field_is_not_marked_wrong_for_what_is_no_fault_of_it() -> None:
+    sample = SAMPLES["sign_in"]
+    later = sample["explanation"]._replace(action="try_again")  # type: ignore[attr-defined] # an Explanation
+    outline = Outline(show(pages(), "sign_in", {**sample, "explanation": later}))
+    [field] = [each for each in outline.all("input") if each["type"] == "text"]
+    assert "aria-invalid" not in field
+    assert field["aria-describedby"] == "problem hint"
+
+
 def test_providers_and_the_sign_up_are_forms_of_their_own_that_keep_the_way_back() -> None:
     own = pages(providers=(Provider("Bluesky", "https://bsky.social"), Provider("Ours", "https://pds.net")))
     outline = Outline(show(own, "sign_in", SAMPLES["sign_in"]))

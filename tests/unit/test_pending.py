@@ -89,6 +89,16 @@ async def test_a_row_under_another_secret_or_of_another_version_counts_as_expire
         assert await pending.take(SIGN_IN.state, binding) is None
 
 
+@pytest.mark.parametrize("row", [b"[]", b"null", b"no json", b'{"binding": 1}'])
+async def test_a_row_that_says_something_else_counts_as_expired(
+    pending: PendingSignIns, store: MemoryStore, row: bytes
+) -> None:
+    binding = await pending.keep(ATTEMPT)
+    ((key, (_, expires)),) = store._records["pending"].items()
+    store._records["pending"][key] = (pending._sealer.seal(row, key), expires)
+    assert await pending.take(SIGN_IN.state, binding) is None
+
+
 async def test_a_rotated_secret_still_opens_what_is_under_way(
     pending: PendingSignIns, store: MemoryStore, clock: Clock
 ) -> None:

@@ -19,12 +19,13 @@ def leaves(module: ModuleType) -> list[type[Exception]]:
 def made(kind: type[Exception]) -> Exception:
     if kind is errors.ConfigError:
         return errors.ConfigError(["a"])
-    if kind is errors.TooManyRequests:
-        return errors.TooManyRequests("SECRET", retry_after=5)
+    if issubclass(kind, errors.TooManyRequests):
+        return kind("SECRET", retry_after=5)
     return kind("SECRET")
 
 
 PUBLIC_ERRORS = [each for each in leaves(errors) + leaves(atproto) if each is not errors.ConfigError]
+PUBLIC_ERRORS.append(errors.TooManyRequests)
 
 
 @pytest.mark.parametrize("kind", PUBLIC_ERRORS, ids=lambda kind: kind.__name__)
@@ -55,6 +56,7 @@ OWN_WORDS = [
     errors.OtherBrowser,
     errors.CookiesOff,
     errors.TooManyRequests,
+    errors.Busy,
     errors.CrossSiteRequest,
     errors.RequestTooLarge,
     errors.StoreUnavailable,

@@ -210,3 +210,41 @@ def test_a_flood_of_visitors_is_bounded(setup: Setup, monkeypatch: pytest.Monkey
         setup.reverifier._pause(f"did:plc:{number:024d}", NOW)
     assert len(setup.reverifier._seen) == 10
     assert len(setup.reverifier._pauses) <= 10
+
+
+async def test_what_a_clock_ahead_of_ours_has_verified_is_asked_about_at_once(setup: Setup) -> None:
+    setup.clock.time += 3600
+    await setup.learn(ALICE, "alice.test")
+    setup.clock.time -= 3600
+    setup.network.answers[ALICE] = "alice.example.net"
+    setup.reverifier.seen(ALICE)
+    await setup.reverifier.round()
+    fact = setup.feed.handle_fact(ALICE)
+    assert fact is not None
+    assert (fact.handle, fact.verified_at) == ("alice.example.net", NOW)
+
+
+async def test_a_store_that_fails_in_a_round_is_told_as_such_and_nobody_is_forgotten(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object, **__: object) -> None:
+        raise StoreUnavailable("pulled the plug")
+
+    setup.reverifier.seen(ALICE)
+    setup.reverifier.seen(BOB)
+    with monkeypatch.context() as broken:
+        broken.setattr(setup.store, "record_handle", unavailable)
+        with pytest.raises(StoreUnavailable):
+            await setup.reverifier.round()
+    await setup.reverifier.round()
+    assert setup.feed.handle_fact(ALICE) is not None
+    assert setup.feed.handle_fact(BOB) is not None
+
+
+async def test_a_fact_is_kept_as_long_as_any_session_lives(setup: Setup) -> None:
+    setup.network.answers[ALICE] = "alice.test"
+    setup.reverifier.seen(ALICE)
+    await setup.reverifier.round()
+    fact = setup.feed.handle_fact(ALICE)
+    assert fact is not None
+    assert fact.expires == NOW + 30 * DAY

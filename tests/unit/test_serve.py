@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
-from sidecar import serve
+from sidecar import app, serve
 from sidecar.settings import Server
 
 ROOT = Path(__file__).parents[2]
@@ -126,3 +127,15 @@ def test_uvicorn_runs_without_what_costs_or_harms() -> None:
     assert [config.access_log, config.proxy_headers, config.server_header, config.date_header] == [False] * 4
     assert (config.timeout_keep_alive, config.timeout_graceful_shutdown) == (151, 20)
     assert config.app == "sidecar.app:create"
+
+
+def test_a_worker_that_cannot_be_made_tells_uvicorn_not_to_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "sidecar.toml"
+    broken.write_text("[nonsense")
+    monkeypatch.setenv("SIDECAR_CONFIG", str(broken))
+    with pytest.raises(SystemExit) as end:
+        app.create()
+    assert end.value.code == STARTUP_FAILURE
+    assert "not TOML" in vars(caplog.records[-1])["reason"]

@@ -259,3 +259,15 @@ def test_a_handle_verified_too_long_ago_opens_nothing() -> None:
     assert principal(session, None, now=149, max_age=50).handle == "alice.wiki.net"
     assert principal(session, None, now=150, max_age=50).handle is None
     assert principal(session, fact("alice.wiki.net", 120), now=150, max_age=50).handle == "alice.wiki.net"
+    # verified by a clock ahead of ours
+    assert principal(session, fact("alice.wiki.net", 210), now=150, max_age=50).handle == "alice.wiki.net"
+    assert principal(session, fact("alice.wiki.net", 211), now=150, max_age=50).handle is None
+
+
+_COOKIE = value_of(make().cookie(make().start(DID, "alice.wiki.net", NOW), NOW))
+
+
+@given(st.integers(0, len(_COOKIE) - 1))
+def test_a_cookie_cut_short_is_no_cookie(length: int) -> None:
+    assert make().verify(_COOKIE) is not None
+    assert make().verify(_COOKIE[:length]) is None
