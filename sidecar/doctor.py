@@ -6,8 +6,10 @@ Doesn't belong here: faults of the configuration alone (consistency.py), how the
 
 import asyncio
 import json
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
@@ -38,28 +40,38 @@ class Finding(NamedTuple):
 Findings = Iterator[Finding]
 
 
+class Mend(ValueError):
+    """What is wrong, in words that say what to do."""
+
+
+Check = Callable[[Settings, Outside], Findings]
+
+
 def examine(settings: Settings, say: Callable[[str], object], outside: Outside | None = None) -> bool:
     """Run every check and report line by line; whether nothing failed."""
     world = outside or Outside()
-    failed = 0
+    found: Counter[str] = Counter()
     for check in CHECKS:
         for finding in _findings(check, settings, world):
-            failed += finding.verdict == "FAIL"
+            found[finding.verdict] += 1
             say(f"{finding.verdict:<4}  {finding.text}")
-    say(
-        f"Next: mend {failed} failure(s) and run sidecar doctor again"
-        if failed
-        else "Next: nothing, it works"
-    )
-    return not failed
+    if found["FAIL"]:
+        say(f"Next: mend {found['FAIL']} failure(s) and run sidecar doctor again")
+    elif found["warn"]:
+        say(f"Next: see to {found['warn']} warning(s); nothing has failed")
+    else:
+        say("Next: nothing, it works")
+    return not found["FAIL"]
 
 
-def _findings(check: Callable[[Settings, Outside], Findings], settings: Settings, world: Outside) -> Findings:
+def _findings(check: Check, settings: Settings, world: Outside) -> Findings:
+    subject = check.__name__.strip("_").replace("_", " ")
     try:
         yield from check(settings, world)
-    except (OSError, ValueError, TypeError, SidecarError) as error:
-        subject = check.__name__.strip("_").replace("_", " ")
+    except Mend as error:
         yield Finding("FAIL", f"{subject}: {error}")
+    except (OSError, ValueError, TypeError, SidecarError) as error:
+        yield Finding("FAIL", f"{subject}: {error}; {CHECKS[check]}")
 
 
 def _configuration(settings: Settings, _: Outside) -> Findings:
@@ -80,9 +92,17 @@ def _files(settings: Settings, _: Outside) -> Findings:
 
 def _store(settings: Settings, _: Outside) -> Findings:
     if settings.store.kind == "memory":
-        yield Finding("ok", "store: in memory; a restart signs everybody out")
+        yield Finding("ok", "store: in memory; a restart forgets what is in it")
         return
     path = settings.store.path
+    fault = consistency.store_folder_fault(path)
+    if fault:
+        raise Mend(fault)
+    if not os.access(path.parent, os.W_OK):
+        raise Mend(
+            f"{path.parent} can't be written; give it to the user that runs the sidecar, and run the doctor "
+            "as that user or as root"
+        )
     if not path.exists():  # made here it would belong to whoever runs the doctor
         yield Finding("warn", f"{path} isn't there yet; the first `sidecar serve` makes it")
         return
@@ -106,7 +126,10 @@ def _public_address(settings: Settings, world: Outside) -> Findings:
     addresses = world.addresses(host)
     private = [each for each in addresses if not is_public(ip_address(each))]
     if private:
-        text = f"{host} is {', '.join(private)} from here; authorization servers use public addresses only"
+        text = (
+            f"{host} is {', '.join(private)} from here; authorization servers use public addresses only: "
+            "see that public DNS has one"
+        )
         yield Finding("warn", text)
     else:
         yield Finding("ok", f"{host} is {', '.join(addresses)}")
@@ -119,7 +142,10 @@ def _client_metadata(settings: Settings, world: Outside) -> Findings:
     client_id = f"{settings.base_url}/client-metadata.json"
     document = _fetched_as_by_a_server(world.get(client_id), client_id)
     if document.get("client_id") != client_id:
-        raise ValueError(f"{client_id} says client_id {document.get('client_id')!r}; they must be identical")
+        raise Mend(
+            f"{client_id} says client_id {document.get('client_id')!r}; they must be identical: restart the "
+            "sidecar, and let Caddy pass this host to no other one"
+        )
     published = document.get("jwks")
     if published is None:
         jwks_uri = f"{settings.base_url}/jwks.json"
@@ -129,18 +155,21 @@ def _client_metadata(settings: Settings, world: Outside) -> Findings:
 
 
 def _fetched_as_by_a_server(answer: Answer, url: str) -> dict[str, Any]:
-    """The JSON object; ValueError with the reason why an authorization server would refuse it."""
+    """The JSON object; ValueError or TypeError where an authorization server would refuse it."""
     location, kind = answer.headers.get("location", ""), answer.headers.get("content-type", "")
     if location:
-        raise ValueError(f"{url} redirects to {location[:200]!r}; servers follow none: serve it right there")
+        raise Mend(f"{url} redirects to {location[:200]!r}; servers follow none: serve it right there")
     if answer.status != 200:
-        raise ValueError(f"{url} answers {answer.status}; it must be 200: is forward_auth in front of it?")
+        raise Mend(
+            f"{url} answers {answer.status}; it must be 200: is forward_auth in front of it? "
+            "import atproto-pages above that"
+        )
     if kind.partition(";")[0].strip().lower() != "application/json":
         raise ValueError(f"{url} has content type {kind[:80]!r}; it must be application/json")
     if len(answer.body) > LIMIT:
         raise ValueError(f"{url} is larger than 512 kB")
     if answer.seconds > _SLOW:
-        raise ValueError(f"{url} took {answer.seconds:.1f} s; servers wait 10 s at most")
+        raise Mend(f"{url} took {answer.seconds:.1f} s; servers wait 10 s at most: see what holds it up")
     return dict(json.loads(answer.body))
 
 
@@ -149,9 +178,9 @@ def _compare_keys(published: Any, ours: list[client_keys.Jwk]) -> None:
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise ValueError("the published keys are no JWK set")
     if any("d" in key for key in keys):
-        raise ValueError("a PRIVATE key is published: take it down, and replace it with sidecar keygen")
+        raise Mend("a PRIVATE key is published: take it down, and replace it with sidecar keygen")
     if [_public_part(key) for key in keys] != [_public_part(key) for key in ours]:
-        raise ValueError("the published keys aren't those of client.keys_file; restart the sidecar")
+        raise Mend("the published keys aren't those of client.keys_file; restart the sidecar")
 
 
 def _public_part(key: client_keys.Jwk) -> tuple[Any, ...]:
@@ -176,13 +205,14 @@ def _gate(settings: Settings, world: Outside) -> Findings:
 
 def _clocks(settings: Settings, world: Outside) -> Findings:
     for url in (settings.identity.plc_url, settings.public_url):
-        answer = world.get(f"{url}/")
-        stated = answer.headers.get("date", "")
-        if not stated:
-            yield Finding("warn", f"clock: {url} doesn't say what time it is")
+        try:
+            answer = world.get(f"{url}/")
+            stated = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        except (OSError, ValueError) as error:  # that it must answer is for others to say
+            text = f"clock: {url} doesn't say what time it is ({error}); see that ours is right: timedatectl"
+            yield Finding("warn", text)
             continue
-        ahead = answer.received - parsedate_to_datetime(stated).timestamp()
-        off = max(0.0, abs(ahead) - answer.seconds - 1)  # it tells whole seconds
+        off = max(0.0, abs(answer.received - stated) - answer.seconds - 1)  # it tells whole seconds
         text = f"clock: {off:.0f} s from that of {url}"
         if off > _CLOCK_WARN:
             verdict: Literal["warn", "FAIL"] = "FAIL" if off > _CLOCK_FAIL else "warn"
@@ -194,10 +224,14 @@ def _clocks(settings: Settings, world: Outside) -> Findings:
 def _plc(settings: Settings, world: Outside) -> Findings:
     url = settings.identity.plc_url
     answer = world.get(f"{url}/_health")
-    verdict: Literal["ok", "FAIL"] = "ok" if answer.status < 500 else "FAIL"
-    yield Finding(verdict, f"PLC directory: {url} answers {answer.status}")
+    if answer.status == 200:
+        yield Finding("ok", f"PLC directory: {url} is well")
+    else:
+        text = f"PLC directory: {url} answers {answer.status} to /_health, not 200; {CHECKS[_plc]}"
+        yield Finding("FAIL", text)
     if url != PUBLIC_PLC and not url.startswith("https://"):
-        yield Finding("warn", f"{url} is neither https nor the public directory, and decides who everyone is")
+        text = f"{url} is neither https nor the public directory, and decides who everyone is: use https"
+        yield Finding("warn", text)
 
 
 def _dns(settings: Settings, world: Outside) -> Findings:
@@ -227,15 +261,18 @@ def _caddy(_: Settings, world: Outside) -> Findings:
         yield Finding("ok", f"Caddy {shown}")
 
 
-CHECKS = (
-    _configuration,
-    _files,
-    _store,
-    _public_address,
-    _client_metadata,
-    _gate,
-    _clocks,
-    _plc,
-    _dns,
-    _caddy,
-)
+# The checks in their order, each with what to do where it can't come to an end.
+CHECKS: Mapping[Check, str] = {
+    _configuration: "run sidecar check-config",
+    _files: "run the doctor as root, or as the user that runs the sidecar",
+    _store: "run the doctor as root, or as the user that runs the sidecar; move away a file that is no "
+    "database of ours: the next start makes one",
+    _public_address: "add a DNS record (A or AAAA) for it, or mend public_url",
+    _client_metadata: "start Caddy and the sidecar, and import atproto-pages at the public host: it must be "
+    "the sidecar's own answer",
+    _gate: "start Caddy and the sidecar, and import atproto-pages at the public host",
+    _clocks: "see that the clock is right: timedatectl",
+    _plc: "see that identity.plc_url is right, and that this machine may make https connections to it",
+    _dns: "set identity.nameservers to servers that answer this machine, or set identity.handle_resolver",
+    _caddy: "run caddy version, and mend what it says",
+}

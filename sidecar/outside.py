@@ -67,7 +67,11 @@ class Outside:
 
     def addresses(self, host: str) -> list[str]:
         """Raises OSError where the name has none."""
-        return sorted({str(info[4][0]) for info in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)})
+        try:
+            found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise OSError(f"{host}: {error.strerror or error}") from error
+        return sorted({str(info[4][0]) for info in found})
 
     def txt(self, name: str, nameservers: Sequence[str]) -> list[str]:
         """The TXT records of a name, [] where there are none. Raises OSError where DNS doesn't work."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import ssl
 import threading
 import time
@@ -98,7 +99,60 @@ def test_a_good_deployment_is_all_ok(settings: Settings, world: World) -> None:
     assert [line for line in findings if line.startswith("warn")] == [
         f"warn  {settings.store.path} isn't there yet; the first `sidecar serve` makes it"
     ]
-    assert following == "Next: nothing, it works"
+    assert following == "Next: see to 1 warning(s); nothing has failed"
+
+
+def test_a_report_without_warnings_ends_with_nothing_to_do(settings: Settings, world: World) -> None:
+    memory = replace(settings, store=StoreSettings(kind="memory"), public_url="http://127.0.0.1:8080")
+    session = replace(settings.session, cookie_secrets_file=None)
+    world.answers["http://127.0.0.1:8080/auth/check"] = world.answer(404)
+    text = report(replace(memory, session=session), world)[1]
+    assert "warn" not in text
+    assert text.endswith("\nNext: nothing, it works")
+
+
+@pytest.mark.parametrize("spoilt", ["addresses", "get", "txt", "caddy_version"])
+def test_whatever_cannot_be_asked_is_told_with_what_to_do(
+    settings: Settings, world: World, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("it is broken")
+
+    monkeypatch.setattr(world, spoilt, broken)
+    healthy, text = report(settings, world)
+    assert not healthy
+    lines = [line for line in text.splitlines() if "it is broken" in line]
+    assert lines
+    assert [line for line in lines if line.endswith("broken") or ";" not in line] == []
+
+
+def test_a_clock_that_cannot_be_read_is_a_warning_and_the_next_one_is_compared(
+    settings: Settings, world: World
+) -> None:
+    for url, spoilt in (
+        ("https://plc.directory/", OSError("ConnectError: refused")),
+        ("https://auth.sidecar.internal/", world.answer(date="yesterday")),
+    ):
+        world.answers = {f"{BASE}/check": world.answer(404), url: spoilt}
+        healthy, text = report(settings, world)
+        assert healthy
+        assert f"warn  clock: {url[:-1]} doesn't say what time it is (" in text
+        assert text.count("ok    clock: 0 s") == 1
+
+
+@pytest.mark.parametrize("path", ["nofolder/sidecar.db", "sidecar.toml/sidecar.db", "."])
+def test_a_store_that_cannot_be_there_fails(settings: Settings, world: World, path: str) -> None:
+    wrong = settings.store.path.parent / path
+    line = failure(replace(settings, store=StoreSettings(path=wrong)), world)
+    assert line.startswith("FAIL  store: ")
+    assert "folder" in line
+
+
+def test_a_folder_of_the_store_that_cannot_be_written_fails(
+    settings: Settings, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    assert "give it to the user that runs the sidecar" in failure(settings, world)
 
 
 def test_warnings_of_the_configuration_are_repeated(settings: Settings, world: World) -> None:
@@ -160,7 +214,10 @@ def test_metadata_that_cannot_be_fetched_fails_and_the_rest_is_checked(
     settings: Settings, world: World
 ) -> None:
     world.answers[CLIENT_ID] = OSError("ConnectError: refused")
-    assert failure(settings, world) == "FAIL  client metadata: ConnectError: refused"
+    assert failure(settings, world) == (
+        "FAIL  client metadata: ConnectError: refused; start Caddy and the sidecar, and import atproto-pages "
+        "at the public host: it must be the sidecar's own answer"
+    )
 
 
 def test_keys_published_apart_are_compared_too(settings: Settings, world: World) -> None:
@@ -228,9 +285,12 @@ def test_a_server_that_tells_no_time_is_a_warning(settings: Settings, world: Wor
     assert "warn  clock: https://plc.directory doesn't say what time it is" in report(settings, world)[1]
 
 
-def test_a_directory_that_fails_is_a_failure(settings: Settings, world: World) -> None:
-    world.answers["https://plc.directory/_health"] = world.answer(502)
-    assert "PLC directory: https://plc.directory answers 502" in failure(settings, world)
+@pytest.mark.parametrize("status", [502, 404, 302])
+def test_a_directory_that_fails_is_a_failure(settings: Settings, world: World, status: int) -> None:
+    world.answers["https://plc.directory/_health"] = world.answer(status)
+    line = failure(settings, world)
+    assert f"PLC directory: https://plc.directory answers {status}" in line
+    assert "identity.plc_url" in line
 
 
 @pytest.mark.parametrize(
@@ -395,6 +455,8 @@ def test_proxies_of_the_environment_are_not_asked(
 
 def test_addresses_are_looked_up() -> None:
     assert "127.0.0.1" in Outside().addresses("127.0.0.1")
+    with pytest.raises(OSError, match=r"^no host: "):
+        Outside().addresses("no host")
 
 
 async def test_txt_records_are_asked_of_the_configured_servers() -> None:
