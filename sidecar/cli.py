@@ -17,6 +17,7 @@ from sidecar.settings import Settings
 OK, FAILED, FAULTY_CONFIG = 0, 1, 78  # 2 is argparse's; 78 is EX_CONFIG of sysexits.h
 
 _CANDIDATES = (Path("sidecar.toml"), Path("/etc/sidecar/sidecar.toml"))
+_START_UNIT = "cp config/sidecar.service /etc/systemd/system/ && systemctl enable --now sidecar"
 _EXIT_CODES = """\
 exit codes:
   0   done
@@ -66,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     init = commands.add_parser(
         "init", help="write a configuration and its secrets; print the lines for Caddy"
     )
-    init.add_argument("--public-url", required=True, metavar="URL", help="as https://auth.example.com")
+    init.add_argument(
+        "--public-url", required=True, metavar="URL", help="https:// and a host on a domain of your own"
+    )
     init.add_argument(
         "--dir", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)"
     )
@@ -111,7 +114,14 @@ def _load(arguments: argparse.Namespace) -> tuple[Path | None, Settings]:
     from sidecar import config  # noqa: PLC0415 - see above
 
     path = config_path(arguments.config)
-    return path, config.load(path, os.environ)
+    try:
+        return path, config.load(path, os.environ)
+    except ConfigError as error:
+        if path is None and config.variable("", "public_url") not in os.environ:
+            looked = " and ".join(str(each.absolute()) for each in _CANDIDATES)
+            text = f"no configuration file: {looked} aren't there; name one with --config, or write one with"
+            raise ConfigError([f"{text} `sidecar init`", *error.faults]) from error
+        raise
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -132,9 +142,12 @@ def _init(arguments: argparse.Namespace) -> int:
     settings = setup.init(arguments.dir, plan)
     _say(*(f"wrote {arguments.dir / name}" for name in (setup.CONFIG, setup.KEYS, setup.SECRETS)))
     _say(*(f"warning: {line}" for line in config.warnings(settings)))
-    start = f"sidecar serve --config {arguments.dir / setup.CONFIG}"
-    _say("Next: put these lines into your Caddyfile, with the address of your app, and run")
-    _say(f"      {'systemctl enable --now sidecar' if arguments.systemd else start}")
+    _say("Next: put all these lines into your Caddyfile, with your app's address for 127.0.0.1:3000, and run")
+    if arguments.systemd:
+        _say(f"      {_START_UNIT}")
+        _say("      The unit runs /usr/local/bin/sidecar and needs the group caddy: docs/deployment.md")
+    else:
+        _say(f"      sidecar serve --config {arguments.dir / setup.CONFIG}")
     print(setup.caddyfile(settings), end="")
     return OK
 

@@ -120,14 +120,15 @@ def _cookie_domain(settings: Settings) -> Iterator[Fault]:
         yield Fault(
             paths, f"{settings.public_host} doesn't lie under it; name a parent domain, or leave it empty"
         )
-    elif _public_suffix(domain):
+    elif public_suffix(domain):
         yield Fault(
             paths,
             f"browsers refuse cookies for {domain}: anyone can have a name under it; use your own domain",
         )
 
 
-def _public_suffix(domain: str) -> bool:
+def public_suffix(domain: str) -> bool:
+    """Whether anyone can have a name under it."""
     from publicsuffixlist import PSLFILE, PublicSuffixList  # noqa: PLC0415 - only a shared domain needs it
 
     # Of ten thousand rules those under the same top-level domain: the rest would stay in memory for nothing.

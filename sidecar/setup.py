@@ -9,11 +9,12 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sidecar import address_values, client_keys, config
+from sidecar import address_values, client_keys, config, consistency
 from sidecar.errors import ConfigError
 from sidecar.settings import Settings
 
@@ -43,17 +44,21 @@ def init(folder: Path, plan: Plan) -> Settings:
     contents = {
         KEYS: client_keys.key_set([client_keys.new_key()]),
         SECRETS: secrets.token_urlsafe(32) + "\n",
-        CONFIG: _toml(plan),
+        CONFIG: _toml(_spelled(plan)),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     written: list[Path] = []
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():
             _write_new(folder / name, text, written)
         return config.load(folder / CONFIG, {})
-    except (OSError, ConfigError):
+    except BaseException:  # an interrupt too
         for path in written:
             path.unlink(missing_ok=True)
+        for path in made:
+            with suppress(OSError):  # others have put something there
+                path.rmdir()
         raise
 
 
@@ -74,17 +79,32 @@ def _write_new(path: Path, text: str, written: list[Path]) -> None:
         stream.write(text)
 
 
+def _spelled(plan: Plan) -> Plan:
+    """The plan in canonical spelling. Raises ConfigError for options that can't be read."""
+    faults = []
+    read: dict[str, Any] = {}
+    for option, name, parse in (
+        ("--public-url", "public_url", address_values.http_origin),
+        ("--app-host", "app_hosts", address_values.hosts),
+        ("--allow", "allow", address_values.rules),
+    ):
+        given = getattr(plan, name)
+        try:
+            read[name] = parse(given) if given else given
+        except ValueError as error:
+            faults.append(f"{option}: {error}")
+    if faults:
+        raise ConfigError(faults)
+    return plan._replace(**read)
+
+
 def _toml(plan: Plan) -> str:
-    try:
-        public_url = address_values.http_origin(plan.public_url)
-    except ValueError as error:
-        raise ConfigError([f"public_url: {error}"]) from error
-    public_host = urlsplit(public_url).netloc
+    public_host = urlsplit(plan.public_url).netloc
     hosts = list(plan.app_hosts) or [public_host]
     domain = _shared_domain([public_host, *plan.app_hosts])
     lines = [
         "# Made by `sidecar init`. Every setting: config/sidecar.example.toml and docs/configuration.md.",
-        f"public_url = {json.dumps(public_url)}",
+        f"public_url = {json.dumps(plan.public_url)}",
         *(_FOR_SYSTEMD if plan.systemd else []),
         *("", "[session]", f'cookie_secrets_file = "{SECRETS}"'),
         *([f"cookie_domain = {json.dumps(domain)}"] if domain else []),
@@ -105,14 +125,23 @@ def _text(values: Sequence[str]) -> str:
 
 
 def _shared_domain(hosts: Sequence[str]) -> str:
-    """The longest domain that every host lies under, "" where they share none or are all the same."""
-    labels = [host.partition(":")[0].removeprefix("*.").lower().split(".") for host in hosts]
+    """The longest domain that every host lies under, "" where they are all the same.
+
+    Raises ConfigError where no cookie can be shared: told of the options, for nobody wrote a setting.
+    """
+    names = {host.partition(":")[0] for host in hosts}
+    if len(names) == 1:
+        return ""
     shared: list[str] = []
-    for parts in zip(*(reversed(each) for each in labels), strict=False):
+    for parts in zip(*(reversed(name.removeprefix("*.").split(".")) for name in names), strict=False):
         if len(set(parts)) > 1:
             break
         shared.insert(0, parts[0])
-    return ".".join(shared) if any(each != labels[0] for each in labels) else ""
+    domain = ".".join(shared)
+    if not domain or consistency.public_suffix(domain):
+        text = f"{', '.join(hosts[1:])} and --public-url are under no common domain that is yours"
+        raise ConfigError([f"--app-host: {text}; one sidecar serves one domain: run another for the other"])
+    return domain
 
 
 def _named(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:

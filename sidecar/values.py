@@ -143,7 +143,7 @@ def texts(value: Any) -> tuple[str, ...]:
     """A list of text; in the environment, separated by commas."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
         return tuple(part.strip() for part in value)
     raise ValueError('must be a list of texts, as ["…", "…"]')
 

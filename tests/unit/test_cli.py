@@ -80,6 +80,20 @@ def test_without_any_file_the_environment_alone_is_read(monkeypatch: pytest.Monk
     assert cli.config_path(None) is None
 
 
+@pytest.mark.parametrize("command", ["serve", "check-config", "doctor"])
+def test_without_a_file_and_a_public_url_it_says_where_it_looked_and_what_makes_one(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(cli, "_CANDIDATES", (Path("sidecar.toml"), elsewhere / "etc" / "sidecar.toml"))
+    assert cli.main([command]) == cli.FAULTY_CONFIG
+    first = capsys.readouterr().err.splitlines()[0]
+    for words in (f"{elsewhere}/sidecar.toml", f"{elsewhere}/etc/sidecar.toml", "--config", "`sidecar init`"):
+        assert words in first
+    monkeypatch.setenv("SIDECAR_PUBLIC_URL", "https://wiki.sidecar.internal")
+    assert cli.main([command]) == cli.FAULTY_CONFIG
+    assert "no configuration file" not in capsys.readouterr().err
+
+
 # check-config
 
 
@@ -121,7 +135,12 @@ def test_init_prints_the_caddyfile_alone_on_stdout(
 def test_init_for_systemd_says_how_to_start_it_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["init", "--public-url", "https://auth.sidecar.internal", "--systemd"]) == cli.OK
     shown = capsys.readouterr()
-    assert "systemctl enable --now sidecar" in shown.err
+    for words in (
+        "cp config/sidecar.service /etc/systemd/system/ && systemctl enable --now sidecar\n",
+        "/usr/local/bin/sidecar",
+        "the group caddy",
+    ):
+        assert words in shown.err
     assert "warning: apps.auth.allow: empty" in shown.err
 
 

@@ -92,12 +92,69 @@ def test_a_link_that_leads_nowhere_is_not_written_through(tmp_path: Path) -> Non
         Plan("https://auth.sidecar.internal", ["wiki.elsewhere.net"]),
         Plan("https://auth.sidecar.internal", allow=["nobody"]),
         Plan('https://auth.sidecar.internal"\n[log]\nlevel = "x'),
+        Plan("https://auth.sidecar.internal", allow=["\udcff.org"]),
     ],
 )
 def test_a_plan_that_contradicts_itself_leaves_nothing_behind(tmp_path: Path, plan: Plan) -> None:
-    with pytest.raises(ConfigError):
-        setup.init(tmp_path, plan)
+    for folder in (tmp_path, tmp_path / "new" / "folder"):
+        with pytest.raises(ConfigError):
+            setup.init(folder, plan)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), UnicodeEncodeError("utf-8", "", 0, 1, "")])
+def test_whatever_interrupts_it_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(config, "load", interrupted)
+    with pytest.raises(type(fault)):
+        setup.init(tmp_path / "new", ALONE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_others_have_used_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another(path: Path, _: object) -> None:
+        (path.parent / "theirs").write_text("")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(config, "load", another)
+    with pytest.raises(OSError, match="No space"):
+        setup.init(tmp_path / "new", ALONE)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["theirs"]
+
+
+def test_options_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        setup.init(tmp_path, Plan("wiki.sidecar.internal", ["a b"], ["nobody"]))
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == [
+        "--public-url",
+        "--app-host",
+        "--allow",
+    ]
+
+
+@pytest.mark.parametrize("host", ["wiki.elsewhere.org", "wiki.other.net", "127.0.0.1"])
+def test_apps_under_another_domain_blame_the_options_and_no_setting(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        setup.init(tmp_path, Plan("https://auth.sidecar-net.net", [host]))
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"--app-host: {host} and --public-url")
+    assert "cookie_domain" not in fault
+
+
+def test_every_host_under_the_public_one_shares_its_domain(tmp_path: Path) -> None:
+    settings = setup.init(tmp_path, Plan("https://sidecar.internal", ["*.sidecar.internal"]))
+    assert settings.session.cookie_domain == "sidecar.internal"
+
+
+def test_hosts_in_any_spelling_share_a_domain(tmp_path: Path) -> None:
+    settings = setup.init(tmp_path, Plan("https://auth.BÜCHER.internal", ["wiki.bücher.internal."]))
+    assert settings.session.cookie_domain == "xn--bcher-kva.internal"
 
 
 def test_every_deployment_has_secrets_of_its_own(tmp_path: Path) -> None:
