@@ -14,7 +14,7 @@ Doesn't belong here: what a person is told (sidecar/replies.py).
     │   ├── UnsupportedDidMethod   neither plc nor web
     │   └── InvalidDidDocument     it answers, but not with a usable document
     ├── FetchError
-    │   ├── ServerUnreachable      transient: refused, timed out, DNS fault, 5xx, 429
+    │   ├── ServerUnreachable      transient: refused, timed out, DNS fault, 5xx, 408, 425, 429
     │   │   ├── HostNotFound       the server's name has no address
     │   │   └── RequestRefused     403: the server, or the edge before it, won't talk to us
     │   ├── ForbiddenAddress       resolves to an address that isn't public unicast
@@ -30,14 +30,21 @@ Doesn't belong here: what a person is told (sidecar/replies.py).
         └── InvalidTokenResponse   token response breaks a rule
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:  # they raise these
+    from .oauth.models import Grant
 
 
 class AtprotoError(Exception):
-    """Root of the tree. `code` is stable; `transient` says whether to try again later."""
+    """Root of the tree. `code` is stable; `transient` says whether to try again later.
+
+    `grant`: what to revoke, where `OAuthClient.finish` failed after tokens had come.
+    """
 
     code: ClassVar[str] = "atproto_error"
     transient: ClassVar[bool] = False
+    grant: "Grant | None" = None
 
 
 class InvalidIdentifier(AtprotoError):
@@ -69,7 +76,13 @@ class InvalidDidDocument(IdentityError):
 
 
 class FetchError(AtprotoError):
+    """`status` is the HTTP status where that is what went wrong."""
+
     code = "fetch_error"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ServerUnreachable(FetchError):
@@ -90,13 +103,7 @@ class ForbiddenAddress(FetchError):
 
 
 class UnexpectedResponse(FetchError):
-    """`status` is the HTTP status where that is what was unexpected."""
-
     code = "unexpected_response"
-
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class OAuthError(AtprotoError):

@@ -37,8 +37,9 @@ class Fetcher:
     """The one way out to the network. Tasks may share it; it belongs to one event loop.
 
     `deadline`: seconds for one request as a whole.
-    `operator_origins`: origins the operator named (`https://plc.directory`). Their addresses aren't checked
-    and they may speak http; as the target of a redirect they are like any other.
+    `operator_origins`: origins the operator named (`https://plc.directory`). For requests made with
+    `operator`, their addresses aren't checked and they may speak http. Where a stranger names them, and as
+    the target of a redirect, they are like any other.
     `development`: hosts that resolve to loopback only are reachable too, over http and on any port.
     `resolve`, `connect`: in place of the system's. `transport`: in place of all that is guarded, for tests.
     """
@@ -82,15 +83,17 @@ class Fetcher:
         limit: int = 64 * 1024,
         deadline: float | None = None,
         redirects: int = 0,
+        operator: bool = False,
     ) -> httpx.Response:
         """The answer, whatever its status, read in full: at most `limit` decoded bytes.
 
         `deadline` can only shorten the Fetcher's own. Up to `redirects` redirects of a GET are followed, to
-        https on port 443 only; auth stays behind. Raises ServerUnreachable (transport faults, deadline),
+        https on port 443 only; auth stays behind. `operator`: the URL's origin is one that the operator's own
+        settings name, and nobody else's word. Raises ServerUnreachable (transport faults, deadline),
         ForbiddenAddress, UnexpectedResponse (size, redirects).
         """
         target = _parse(url)
-        reach = self._reach(target)
+        reach = self._reach(target, operator=operator)
         hops = redirects if method == "GET" else 0
         try:
             async with asyncio.timeout(self._deadline if deadline is None else min(deadline, self._deadline)):
@@ -115,6 +118,7 @@ class Fetcher:
         content_types: Collection[str] = ("application/json",),
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
+        operator: bool = False,
     ) -> dict[str, object]:
         """The JSON object at the URL: status exactly 200, no redirect, one of the content types.
 
@@ -122,7 +126,9 @@ class Fetcher:
         from the rest.
         """
         accept = {"Accept": ", ".join(content_types), **(headers or {})}
-        response = await self.request("GET", url, headers=accept, limit=limit, deadline=deadline)
+        response = await self.request(
+            "GET", url, headers=accept, limit=limit, deadline=deadline, operator=operator
+        )
         raise_for_fault(response)
         origin = origin_of(response.url)
         if response.status_code != 200:
@@ -168,8 +174,8 @@ class Fetcher:
         )
         return await self._client.send(request, auth=auth)
 
-    def _reach(self, target: httpx.URL) -> Reach:
-        if origin_of(target) in self._operator_origins:
+    def _reach(self, target: httpx.URL, *, operator: bool = False) -> Reach:
+        if operator and origin_of(target) in self._operator_origins:
             return Reach.ANYWHERE
         if target.scheme == "https":
             return self._public
@@ -187,10 +193,10 @@ def raise_for_fault(response: httpx.Response) -> None:
     origin, status = origin_of(response.url), response.status_code
     if status == 403:
         raise RequestRefused(
-            f"{origin} answered 403: it, or an edge before it, refuses our client or network"
+            f"{origin} answered 403: it, or an edge before it, refuses our client or network", status=status
         )
     if status >= 500 or status in _TRY_LATER:
-        raise ServerUnreachable(f"{origin} answered {status}")
+        raise ServerUnreachable(f"{origin} answered {status}", status=status)
 
 
 def parse_json_object(content: bytes) -> dict[str, object]:

@@ -37,8 +37,11 @@ _CONNECT_TIMEOUT = 3.0
 _CONNECTIONS = 2000
 # Node, and so the reference PDS, closes an idle connection after 5 seconds: no request may race that.
 _IDLE = 3.0
-# Of names, for the whole process; above what callers let happen at once, below what systemd lets us start.
-_LOOKUPS = threading.BoundedSemaphore(128)
+# Of names, for the whole process. A lookup outlives its caller: that one gives up after 5 seconds, libc after
+# 30 (resolv.conf(5): three nameservers, 5 seconds, 2 tries). 50 callers at once who ask for one silent name
+# after the other so keep 50 * 30 / 5 = 300 lookups alive; the rest is for everybody else. Each is a thread:
+# where systemd counts those (TasksMax), it has to allow as many for every process.
+_LOOKUPS = threading.BoundedSemaphore(512)
 # What comes with a body: headers, framing, informational answers.
 _OVERHEAD = 32 * 1024
 # Bytes parsed in one go; between two pieces others get their turn.

@@ -199,10 +199,10 @@ async def test_the_operators_origin_is_reached_at_a_private_address_by_exactly_t
     wires = Wires(plain.port, {"plc.internal": [PRIVATE]})
     origins = frozenset({"http://plc.internal:2582"})
     fetch = Fetcher(user_agent="t", operator_origins=origins, resolve=wires.resolve, connect=wires.connect)
-    assert (await fetch.request("GET", "http://plc.internal:2582/")).text == "plain"
+    assert (await fetch.request("GET", "http://plc.internal:2582/", operator=True)).text == "plain"
     for other in ("https://plc.internal:2582/", "https://plc.internal/", "http://plc.internal/"):
         with pytest.raises(ForbiddenAddress):
-            await fetch.request("GET", other)
+            await fetch.request("GET", other, operator=True)
     await fetch.aclose()
     assert wires.connected == [(PRIVATE, 2582)]
 
@@ -216,7 +216,7 @@ async def test_a_redirect_to_the_operators_origin_is_checked_like_any_other(
     server.answers["/"] = says(302, Location="https://plc.example.com/did")
     origins = frozenset({"https://plc.example.com"})
     fetch = Fetcher(user_agent="t", operator_origins=origins, resolve=wires.resolve, connect=wires.connect)
-    await fetch.request("GET", "https://plc.example.com/did")
+    await fetch.request("GET", "https://plc.example.com/did", operator=True)
     with pytest.raises(ForbiddenAddress):
         await fetch.request("GET", f"{EVIL}/", redirects=3)
     await fetch.aclose()
@@ -231,9 +231,24 @@ async def test_a_redirect_of_the_operators_server_is_not_trusted(
     origins = frozenset({"https://plc.example.com"})
     fetch = Fetcher(user_agent="t", operator_origins=origins, resolve=wires.resolve, connect=wires.connect)
     with pytest.raises(ForbiddenAddress):
-        await fetch.request("GET", "https://plc.example.com/", redirects=3)
+        await fetch.request("GET", "https://plc.example.com/", redirects=3, operator=True)
     await fetch.aclose()
     assert wires.connected == [(PRIVATE, 443)]
+
+
+async def test_the_operators_origin_in_a_strangers_mouth_is_never_connected_to(
+    wires: Wires, server: RawServer, trust: None
+) -> None:
+    """Server-side request forgery: metadata that names the PLC directory of the operator's own network."""
+    wires.addresses["plc.example.com"] = [PRIVATE]
+    origins = frozenset({"https://plc.example.com"})
+    fetch = Fetcher(user_agent="t", operator_origins=origins, resolve=wires.resolve, connect=wires.connect)
+    url = "https://plc.example.com/oauth/token"
+    for asking in (fetch.request("POST", url), fetch.json(url), fetch.check_url(url)):
+        with pytest.raises(ForbiddenAddress):
+            await asking
+    await fetch.aclose()
+    assert wires.connected == []
 
 
 # Redirects

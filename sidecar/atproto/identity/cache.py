@@ -1,6 +1,7 @@
 """A bounded cache whose misses are loaded once, however many wait.
 
 Owns: time to live, the bound, single flight. Only successes are remembered: a fault never becomes an answer.
+A fresh answer is the caller's own: what was asked before the call may be older than what made it needed.
 Doesn't belong here: what is loaded.
 """
 
@@ -27,11 +28,13 @@ class Cache(Generic[K, V]):
         self._flights: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, *, fresh: bool = False) -> V:
-        """The value, remembered or loaded; `fresh`: loaded, though by a load that was under way already.
+        """The value, remembered or loaded; `fresh`: by a load that begins now and is nobody else's.
 
-        A waiter that is cancelled leaves the load to the others. Raises what the load raises.
+        A waiter that is cancelled leaves a shared load to the others. Raises what the load raises.
         """
-        if not fresh and (entry := self._entries.get(key)) and self._now() < entry[0]:
+        if fresh:
+            return await self._fly(key)
+        if (entry := self._entries.get(key)) and self._now() < entry[0]:
             return entry[1]
         flight = self._flights.get(key)
         if flight is None:

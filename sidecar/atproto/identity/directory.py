@@ -122,7 +122,11 @@ class Directory:
 
     async def _fetch_document(self, did: Did) -> DidDocument:
         try:
-            document = await self._fetcher.json(self._document_url(did), content_types=_DOCUMENT_TYPES)
+            document = await self._fetcher.json(
+                self._document_url(did),
+                content_types=_DOCUMENT_TYPES,
+                operator=did.startswith("did:plc:"),  # a did:web names its own host
+            )
         except UnexpectedResponse as exc:
             if exc.status in (404, 410):
                 raise DidNotFound(f"{did} is gone") from exc

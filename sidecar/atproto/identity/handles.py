@@ -104,7 +104,7 @@ class HandleResolver:
         query = httpx.QueryParams({"handle": handle})
         try:
             answer = await self._fetcher.json(
-                f"{self._server}/xrpc/com.atproto.identity.resolveHandle?{query}"
+                f"{self._server}/xrpc/com.atproto.identity.resolveHandle?{query}", operator=True
             )
         except UnexpectedResponse as exc:
             if exc.status in (400, 404):

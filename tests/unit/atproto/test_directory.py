@@ -21,6 +21,7 @@ from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory, Identity
 from sidecar.atproto.identity.cache import Cache
 from sidecar.atproto.syntax import Did, Handle, ServerUrl
+from sidecar.atproto.transport import Reach
 
 ALICE = Did("did:plc:7iza6de2dwap2sbkpav7c6c6")
 BOB = Did("did:plc:ewvi7nxzyoun6zhxrhs64oiz")
@@ -181,6 +182,30 @@ async def test_a_web_document_on_localhost_comes_over_http_in_development(networ
     fetcher = Fetcher(user_agent="t", transport=httpx.MockTransport(network), development=True)
     assert (await Directory(fetcher, development=True).document(did)).did == did
     assert network.asked == ["http://localhost:2583/.well-known/did.json"]
+
+
+async def test_only_the_plc_directory_and_the_handle_resolver_are_asked_as_the_operators_own(
+    network: Network,
+) -> None:
+    """Whoever names their host, a did:web, can name the operator's too."""
+    reach: dict[str, Reach] = {}
+
+    async def noting(request: httpx.Request) -> httpx.Response:
+        reach[request.url.host] = request.extensions["reach"]
+        return await network(request)
+
+    own = frozenset({"https://plc.directory", RESOLVER, "https://carol.example.org"})
+    fetcher = Fetcher(user_agent="t", transport=httpx.MockTransport(noting), operator_origins=own)
+    directory = Directory(fetcher, handle_resolver=RESOLVER)
+    network.account(ALICE)
+    network.account(Did("did:web:carol.example.org"), handle=None)
+    for identifier in (HANDLE, Did("did:web:carol.example.org")):
+        await directory.lookup(identifier)
+    assert reach == {
+        "plc.directory": Reach.ANYWHERE,
+        "resolver.example.com": Reach.ANYWHERE,
+        "carol.example.org": Reach.PUBLIC,
+    }
 
 
 @pytest.mark.parametrize("did", [ALICE, Did("did:web:carol.example.org")])
@@ -352,6 +377,28 @@ async def test_no_more_is_remembered_than_the_bound(directory: Directory, networ
     for did in reversed(dids):
         await directory.document(did)
     assert network.asked == [f"https://plc.directory/{dids[0]}"]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+async def test_a_fresh_answer_never_comes_of_a_question_asked_before_the_call(earlier: bool) -> None:
+    asked, gates = 0, [asyncio.Event(), asyncio.Event()]
+
+    async def load(_key: str) -> int:
+        nonlocal asked
+        asked += 1
+        number = asked
+        await gates[number - 1].wait()
+        return number
+
+    cache: Cache[str, int] = Cache(load, ttl=1.0, size=1, now=Clock())
+    first = asyncio.create_task(cache.get("key", fresh=earlier))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(cache.get("key", fresh=True))
+    await asyncio.sleep(0)
+    for gate in gates:
+        gate.set()
+    assert (await first, await second) == (1, 2)
+    assert await cache.get("key") == 2
 
 
 # One lookup for many

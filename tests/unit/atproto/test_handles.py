@@ -293,6 +293,26 @@ async def test_dns_that_fails_is_not_an_unknown_handle(
         await resolver(web, dns.address).resolve(HANDLE)
 
 
+async def test_dns_and_https_get_the_same_few_seconds(
+    web: WellKnown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    granted: list[float | None] = []
+
+    async def resolve(*_: object, lifetime: float, **__: object) -> list[object]:
+        granted.append(lifetime)
+        return []
+
+    async def request(*_: object, deadline: float, **__: object) -> httpx.Response:
+        granted.append(deadline)
+        raise HostNotFound("no address")
+
+    monkeypatch.setattr("dns.asyncresolver.Resolver.resolve", resolve)
+    monkeypatch.setattr(Fetcher, "request", request)
+    with pytest.raises(HandleNotFound):
+        await resolver(web, "9.9.9.9").resolve(HANDLE)
+    assert granted == [5.0, 5.0]
+
+
 @pytest.mark.parametrize("fault", list(Fault))
 async def test_https_is_enough_where_dns_fails(
     dns: DnsServer, web: WellKnown, fault: Fault, monkeypatch: pytest.MonkeyPatch
