@@ -235,7 +235,9 @@ class Settings:
     public_url: Annotated[
         str, Setting(address_values.http_origin, "where browsers reach the sidecar, without a path")
     ]
-    prefix: Annotated[str, Setting(address_values.prefix, "path under which all its pages live")] = "/auth"
+    prefix: Annotated[
+        str, Setting(address_values.prefix, "path of all its pages; Caddy's snippets have /auth: change both")
+    ] = "/auth"
     server: Server = field(default_factory=Server)
     client: Client = field(default_factory=Client)
     session: Session = field(default_factory=Session)

@@ -1,9 +1,12 @@
-"""The documentation's own references: links that lead somewhere, tests and files that exist."""
+"""The documentation's own references: links that lead somewhere, tests that exist, commands that work."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from sidecar import cli, config
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -29,6 +32,46 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         linked = page.parent / path if path else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """With names that are not refused, as the pages ask for."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    return [re.sub(r"\bexample\.(net|org)\b", r"sidecar-\1.net", block) for block in found]
+
+
+def inits(page: str, folder: Path) -> list[list[str]]:
+    """The arguments of every `sidecar init`, which is to write into `folder`."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    found = [shlex.split(line)[1:] for line in lines if line.startswith("sidecar init ")]
+    return [[str(folder) if each == "/etc/sidecar" else each for each in argv] for argv in found]
+
+
+def test_the_readmes_command_works_and_prints_the_site_that_it_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (argv,) = inits("README.md", tmp_path)
+    assert cli.main(argv) == cli.OK
+    (site,) = blocks("README.md", "caddyfile")
+    assert site in capsys.readouterr().out.replace(" # the app's own address", "")
+
+
+def test_what_the_deployment_guide_shows_can_be_put_over_what_init_wrote(tmp_path: Path) -> None:
+    shown = blocks("docs/deployment.md", "toml")
+    commands = inits("docs/deployment.md", tmp_path)
+    assert len(shown) == len(commands) == 2
+    for text, argv in zip(shown, commands, strict=True):
+        assert cli.main(argv) == cli.OK
+        file = tmp_path / "sidecar.toml"
+        made = config.load(file, {})
+        file.write_text(text)
+        settings = config.load(file, {})
+        assert settings.session == made.session
+        assert {name: app.hosts for name, app in settings.apps.items()} == {
+            name: app.hosts for name, app in made.apps.items()
+        }
+        for path in tmp_path.iterdir():
+            path.unlink()
 
 
 def test_every_test_and_file_that_the_threat_model_names_exists() -> None:

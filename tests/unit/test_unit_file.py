@@ -1,6 +1,5 @@
 """The systemd unit: valid, hardened, and in step with `sidecar init --systemd`."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,7 +10,8 @@ import pytest
 from sidecar import cli, setup
 from sidecar.settings import Server
 
-UNIT = Path(__file__).parents[2] / "config" / "sidecar.service"
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "config" / "sidecar.service"
 TEXT = UNIT.read_text("utf-8")
 MOST_EXPOSURE = 2.0  # of 10, as `systemd-analyze security` counts
 
@@ -22,14 +22,10 @@ def value(name: str) -> list[str]:
 
 @pytest.fixture
 def analyze() -> str:
-    """The `systemd-analyze` command; on CI its absence is a failure, elsewhere it is skipped and said."""
-    command = shutil.which("systemd-analyze")
-    if command is None:
-        advice = "systemd-analyze is missing: apt-get install systemd"
-        if os.environ.get("CI"):
-            pytest.fail(advice)
-        pytest.skip(advice)
-    return command
+    """The `systemd-analyze` command."""
+    return shutil.which("systemd-analyze") or pytest.fail(
+        "systemd-analyze is missing; install systemd, as with: apt-get install systemd"
+    )
 
 
 def test_systemd_finds_no_fault_but_the_binarys_path(analyze: str) -> None:
@@ -53,6 +49,24 @@ def test_the_unit_hands_over_every_file_that_init_writes() -> None:
         f"{n}:/etc/sidecar/{n}" for n in (setup.CONFIG, setup.KEYS, setup.SECRETS)
     ]
     assert value("ExecStart") == [f"/usr/local/bin/sidecar serve --config %d/{setup.CONFIG}"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/deployment.md"])
+def test_the_documented_install_puts_the_program_where_the_unit_looks_for_it(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    ((program, folder),) = re.findall(r"ln -s (\S+) (\S+)$", text, re.MULTILINE)
+    assert f"python3 -m venv {Path(program).parents[1]} && {Path(program).with_name('pip')} install ." in text
+    assert value("ExecStart")[0].split()[0] == folder + Path(program).name
+
+
+def test_the_documentation_and_the_unit_itself_say_how_to_start_it_as_init_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["init", "--public-url", "https://auth.sidecar.internal", "--systemd", "--dir", str(tmp_path)]
+    assert cli.main(argv) == cli.OK
+    (line,) = [line.strip() for line in capsys.readouterr().err.splitlines() if "systemctl" in line]
+    assert line in (ROOT / "docs" / "deployment.md").read_text("utf-8")
+    assert line in TEXT
 
 
 def test_the_unit_makes_the_folders_that_init_names(tmp_path: Path) -> None:
