@@ -51,7 +51,7 @@ _SAMPLES: dict[str, dict[str, Sequence[object]]] = {
         "switch": [False, True],
         "shortened": [False, True],
         "identifier": ["", "alice.sidecar.test"],
-        "explanation": [None, _TROUBLE[0]],
+        "explanation": [None, *_TROUBLE],
     },
     "profile": {"did": [_DID], "handle": ["alice.sidecar.test", None], "display_name": ["Alice", ""]},
     "sign_out": {

@@ -2,13 +2,14 @@ import base64
 import hashlib
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from sidecar import settings as configuration
 from sidecar.errors import ConfigError
 from sidecar.pages import VARIABLES, Pages, unused
-from sidecar.replies import Reply
+from sidecar.replies import Action, Reply
 from sidecar.settings import IdentitySettings, Settings
 from sidecar.values import Provider
 from tests.fakes.pages import DID, LOGIN, SAMPLES, SLOTS, Outline, every_page, show
@@ -303,6 +304,10 @@ def test_all_faults_of_the_operators_templates_are_reported_at_the_start(tmp_pat
         ("error.html", '{% if explanation.action == "home" %}\n{{ 1 / 0 }}{% endif %}'),
         ("error.html", "{% if not request_id %}\n{{ base_url.at_all }}{% endif %}"),
         ("sign_in.html", "{% if not host and switch %}\n{{ explanation.title }}{% endif %}"),
+        (
+            "sign_in.html",
+            '{% if explanation and explanation.action == "retype" %}\n{{ explanation.tittle }}{% endif %}',
+        ),
         ("sign_out.html", "\n{{ session.handle }}"),
         ("forbidden.html", "\n{{ reason + 1 }}"),
         ("base.html", "\n{{ providers[99].name }}"),
@@ -388,6 +393,7 @@ def test_the_documentation_names_every_template_and_variable() -> None:
     for name, given in VARIABLES.items():
         [row] = [line for line in text.splitlines() if line.startswith(f"| `{name}.html` |")]
         assert set(re.findall(r"`(\w+)`", row)) >= given, name
+    assert set(re.findall(r"`(\w+)`", text)) >= set(get_args(Action))
 
 
 # the look
