@@ -13,7 +13,7 @@ import asyncio
 import sys
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qsl, urlsplit
 
 from sidecar.atproto import (
@@ -37,7 +37,12 @@ async def sign_in(
         client = OAuthClient(loopback_client(redirect_uri), directory, fetcher)
         pending, url = await client.start(parse_identifier(identifier))
         open_browser(url)
-        signed_in = await client.finish(pending, await came_back)
+        try:
+            signed_in = await client.finish(pending, await came_back)
+        except AtprotoError as error:
+            if error.grant:
+                await client.revoke(error.grant)
+            raise
     await client.revoke(signed_in.grant)  # we wanted to know who, and nothing more
     return signed_in.identity
 
@@ -48,19 +53,22 @@ async def callback() -> AsyncIterator[tuple[str, "asyncio.Future[Params]"]]:
     came_back: asyncio.Future[Params] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        target = urlsplit((await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split(" ")[1])
-        found = target.path == "/callback"
-        status = "200 OK" if found else "404 Not Found"
-        writer.write(f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\nBack to the terminal.".encode())
-        await writer.drain()
+        with suppress(asyncio.IncompleteReadError):  # browsers open connections that they may never use
+            target = urlsplit((await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split(" ")[1])
+            found = target.path == "/callback"
+            status = "200 OK" if found else "404 Not Found"
+            writer.write(f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\nBack to the terminal.".encode())
+            await writer.drain()
+            if found and not came_back.done():
+                came_back.set_result(parse_qsl(target.query, keep_blank_values=True))
         writer.close()
-        if found and not came_back.done():
-            came_back.set_result(parse_qsl(target.query, keep_blank_values=True))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    try:
         port = server.sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}/callback", came_back
+    finally:
+        server.close()  # without `wait_closed`, which waits for unused connections too
 
 
 async def main(identifier: str) -> None:

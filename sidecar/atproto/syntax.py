@@ -127,8 +127,9 @@ def parse_identifier(text: str, *, development: bool = False) -> Did | Handle | 
     if url := _TYPED_URL.fullmatch(visible):
         return _parse_typed_url(*url.groups(), development=development)
     name = re.sub(r"\A(?:at://)?@?", "", visible, flags=re.IGNORECASE)
-    if name.lower().startswith("did:plc:"):
-        return parse_did(name.lower())  # plc has no upper case; telephones capitalise the first letter
+    if name.lower().startswith(("did:plc:", "did:web:")):
+        # plc has no upper case, nor has a host name; telephones capitalise the first letter.
+        return parse_did(name.lower().replace("%3a", "%3A"), development=development)
     if name.startswith("did:"):
         return parse_did(name, development=development)
     return parse_handle(_to_ascii(name), development=development)

@@ -20,6 +20,7 @@ from sidecar.atproto.errors import (
     ClientRefused,
     DidNotFound,
     InvalidCallback,
+    InvalidServerMetadata,
     InvalidTokenResponse,
     IssuerMismatch,
     UnexpectedResponse,
@@ -143,6 +144,24 @@ async def test_section_4_dpop_the_nonce_is_learnt_from_successes_too(world: Sign
     assert len(world.network.asked(PDS, "/oauth/token")) == 1
 
 
+async def test_section_4_dpop_the_nonce_of_a_server_is_known_to_the_next_sign_in(world: SignInWorld) -> None:
+    await world.sign_in()
+    bob = world.network.add_account("bob.pds.net")
+    await world.sign_in("bob.pds.net", bob)
+    assert world.issuer.nonces.challenges == 1  # the very first request
+    assert len(world.network.asked(PDS, "/oauth/par")) == 3
+
+
+async def test_section_4_dpop_no_server_is_sent_the_nonce_of_another(world: SignInWorld) -> None:
+    token = "https://tokens.net/oauth/token"
+    world.issuer.metadata["token_endpoint"] = token
+    world.network.serve("https://tokens.net", world.issuer.handle)
+    await world.sign_in()
+    first, second = world.network.asked("https://tokens.net")
+    assert "nonce" not in jwt_of(first.headers["dpop"])[1]
+    assert "nonce" in jwt_of(second.headers["dpop"])[1]
+
+
 async def test_section_4_dpop_a_nonce_that_expired_meanwhile_is_renewed(world: SignInWorld) -> None:
     pending, url = await world.start()
     world.issuer.nonces.expire()
@@ -224,7 +243,7 @@ async def test_section_5_callback(
     changes, expected = rule
     pending, params = await callback_of(world, **changes)
     with pytest.raises(expected) as raised:
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
     assert str(raised.value).isprintable()
     assert not world.network.asked(PDS, "/oauth/token")  # no code goes anywhere before the issuer is sure
 
@@ -235,7 +254,7 @@ async def test_section_5_no_parameter_twice(world: SignInWorld, name: str) -> No
     value = dict(params).get(name, "a")
     extra = [(name, value)] if name != "anything" else [(name, "a"), (name, "b")]
     with pytest.raises(InvalidCallback):
-        await world.oauth.finish(pending, [*params, *extra])
+        await world.finish(pending, [*params, *extra])
 
 
 async def test_section_5_denied(world: SignInWorld) -> None:
@@ -260,7 +279,7 @@ async def test_section_5_token_request(world: SignInWorld, changes: dict[str, st
     pending, params = await callback_of(world)
     world.network.rewrite[TOKEN] = rewritten(**changes)
     with pytest.raises(AuthorizationRefused):
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
     assert world.issuer.tokens == {}
 
 
@@ -275,15 +294,15 @@ async def test_section_5_the_token_request_is_authenticated_anew(world: SignInWo
     }
     world.network.rewrite[TOKEN] = rewritten(**changes[how])
     with pytest.raises(ClientRefused):
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
     assert world.issuer.tokens == {}
 
 
 async def test_section_5_a_replayed_code_signs_nobody_in(world: SignInWorld) -> None:
     pending, params = await callback_of(world)
-    await world.oauth.finish(pending, params)
+    await world.finish(pending, params)
     with pytest.raises(AuthorizationRefused) as raised:
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
     assert raised.value.error == "invalid_grant"
 
 
@@ -292,9 +311,62 @@ async def test_section_5_token_response(world: SignInWorld, rule: dict[str, Any]
     pending, params = await callback_of(world)
     world.issuer.token_response = rule
     with pytest.raises(InvalidTokenResponse):
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
     if "access_token" not in rule:
         assert world.issuer.tokens == {}  # section 5.7: revoked
+
+
+def as_type(answer: httpx.Response, content_type: str) -> httpx.Response:
+    return httpx.Response(200, headers={"content-type": content_type}, content=answer.content)
+
+
+def with_surplus(answer: httpx.Response, member: bytes) -> httpx.Response:
+    content = answer.content.replace(b"{", b"{" + member + b",", 1)
+    return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
+
+
+@table(
+    {
+        "another type": lambda answer: as_type(answer, "text/json"),
+        "another status": lambda answer: httpx.Response(201, json=answer.json()),
+        "a doubled member": lambda answer: with_surplus(answer, b'"scope": "atproto"'),
+        "a number that is none": lambda answer: with_surplus(answer, b'"expires": NaN'),
+        "half a character": lambda answer: with_surplus(answer, b'"refresh_token": "\\ud800"'),
+    }
+)
+async def test_section_5_tokens_in_an_unusable_answer_are_revoked_too(
+    world: SignInWorld, rule: Callable[[httpx.Response], httpx.Response]
+) -> None:
+    pending, params = await callback_of(world)
+
+    async def unusable(request: httpx.Request) -> httpx.Response:
+        answer = await world.issuer.handle(request)
+        return rule(answer) if answer.is_success else answer
+
+    world.network.handle(TOKEN, unusable)
+    with pytest.raises((InvalidTokenResponse, UnexpectedResponse)):
+        await world.finish(pending, params)
+    assert world.issuer.revoked
+    assert world.issuer.tokens == {}
+
+
+async def test_section_5_tokens_of_a_failed_sign_in_are_the_callers_to_revoke(world: SignInWorld) -> None:
+    """After the answer to the browser; the issuer may be as slow as it likes."""
+    pending, params = await callback_of(world)
+    world.pds.metadata["authorization_servers"] = ["https://evil.net", PDS]
+    with pytest.raises(InvalidServerMetadata) as raised:
+        await world.oauth.finish(pending, params)
+    assert world.issuer.revoked == []
+    assert raised.value.grant is not None
+    assert raised.value.grant.access_token in world.issuer.tokens
+    assert raised.value.grant.access_token not in repr(raised.value)
+
+
+async def test_section_5_where_no_tokens_came_there_is_nothing_to_revoke(world: SignInWorld) -> None:
+    pending, url = await world.start()
+    with pytest.raises(AccessDenied) as raised:
+        await world.oauth.finish(pending, params_of(world.network.deny(url)))
+    assert raised.value.grant is None
 
 
 @table({name: rule for name, rule in UNUSABLE_ANSWERS.items() if rule["status"] == 200})
@@ -302,7 +374,7 @@ async def test_section_5_token_response_is_json(world: SignInWorld, rule: dict[s
     pending, params = await callback_of(world)
     world.network.answer(TOKEN, **rule)
     with pytest.raises((InvalidTokenResponse, UnexpectedResponse)):
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
 
 
 @pytest.mark.parametrize("status", [201, 204, 302])
@@ -310,7 +382,7 @@ async def test_section_5_token_response_is_200(world: SignInWorld, status: int) 
     pending, params = await callback_of(world)
     world.network.answer(TOKEN, status, json={"access_token": "a"})
     with pytest.raises(UnexpectedResponse):
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +429,7 @@ async def test_section_5_an_account_that_is_gone(world: SignInWorld) -> None:
     pending, params = await callback_of(world)
     del world.network.accounts[world.alice.did]
     with pytest.raises(DidNotFound):
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)
     assert len(world.issuer.revoked) == 1
 
 
@@ -365,4 +437,4 @@ async def test_section_5_the_pds_must_still_name_the_issuer(world: SignInWorld) 
     pending, params = await callback_of(world)
     world.pds.metadata["authorization_servers"] = [world.network.add_issuer("https://evil.net").origin]
     with pytest.raises(IssuerMismatch):
-        await world.oauth.finish(pending, params)
+        await world.finish(pending, params)

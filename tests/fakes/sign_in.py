@@ -1,10 +1,12 @@
 """A client of the library in front of a fake network: what the tests of a sign-in begin with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
+from sidecar.atproto.errors import AtprotoError
 from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory
 from sidecar.atproto.oauth import (
@@ -83,8 +85,15 @@ class SignInWorld:
     ) -> tuple[PendingSignIn, str]:
         return await self.oauth.start(parse_identifier(identifier), prompt=prompt, login_hint=login_hint)
 
-    async def finish(self, pending: PendingSignIn, callback_url: str) -> SignedIn:
-        return await self.oauth.finish(pending, params_of(callback_url))
+    async def finish(self, pending: PendingSignIn, callback: str | Sequence[tuple[str, str]]) -> SignedIn:
+        """By the callback's URL or its parameters. As callers should, it revokes what a failure leaves."""
+        try:
+            params = params_of(callback) if isinstance(callback, str) else callback
+            return await self.oauth.finish(pending, params)
+        except AtprotoError as error:
+            if error.grant:
+                await self.oauth.revoke(error.grant)
+            raise
 
     async def sign_in(self, identifier: str = "alice.pds.net", account: Account | None = None) -> SignedIn:
         """All the way, as Alice unless told otherwise."""

@@ -37,10 +37,13 @@ async def test_every_way_to_say_who_one_is_works(world: World, typed: str) -> No
     assert (await browser.open(WIKI + "/")).headers["x-user-did"] == world.alice.did
 
 
-async def test_the_tokens_are_revoked_after_the_answer(world: World) -> None:
+@pytest.mark.parametrize(("who", "status"), [("alice", 303), ("bob", 403)])
+async def test_the_tokens_are_revoked_after_the_answer_whatever_it_is(
+    world: World, who: str, status: int
+) -> None:
     browser, issuer = world.browser(), world.network.issuers["https://pds.net"]
     departed = await world.depart(browser, "alice.pds.net")
-    callback = world.network.approve(departed.headers["location"], account=world.alice)
+    callback = world.network.approve(departed.headers["location"], account=f"{who}.pds.net")
     sent: list[str] = []
     revoke = issuer.handle
 
@@ -59,7 +62,7 @@ async def test_the_tokens_are_revoked_after_the_answer(world: World) -> None:
 
     transport = httpx.ASGITransport(noting)
     async with httpx.AsyncClient(transport=transport, cookies=browser.jar) as client:
-        assert (await client.get(callback)).status_code == 303
+        assert (await client.get(callback)).status_code == status
     assert sent == ["http.response.start", "http.response.body", "revocation"]
     assert not issuer.tokens
 

@@ -19,7 +19,6 @@ SIGN_IN = PendingSignIn(
     revocation_endpoint=None,
     code_verifier="verifier-of-this-sign-in",
     dpop_key={"kty": "EC", "d": "private-part"},
-    dpop_nonce=None,
     kid="kid",
 )
 ATTEMPT = Attempt(SIGN_IN, "https://wiki.club.net/x")

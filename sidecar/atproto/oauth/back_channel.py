@@ -1,6 +1,6 @@
 """The back channel: our own requests to the authorization server, within one sign-in.
 
-Owns: that each is authenticated (RFC 7523), bound to the sign-in's key (DPoP) and carries the latest nonce.
+Owns: that each is authenticated (RFC 7523) and bound to the sign-in's key (DPoP).
 Doesn't belong here: what is asked (client.py), what the answer means (responses.py).
 """
 
@@ -11,23 +11,29 @@ from joserfc.jwk import ECKey
 
 from ..errors import AuthorizationRefused
 from ..fetch import Fetcher
-from .dpop import DpopAuth
+from .dpop import DpopAuth, Nonces
 from .keys import CLIENT_ASSERTION_TYPE, client_assertion
 from .models import Client, Grant, PendingSignIn
 
 
 class BackChannel:
-    """For one sign-in, pending or granted. `nonce`: the last one the server gave."""
+    """For one sign-in, pending or granted."""
 
     def __init__(
-        self, client: Client, fetcher: Fetcher, sign_in: PendingSignIn | Grant, *, now: Callable[[], float]
+        self,
+        client: Client,
+        fetcher: Fetcher,
+        sign_in: PendingSignIn | Grant,
+        *,
+        nonces: Nonces,
+        now: Callable[[], float],
     ) -> None:
-        self.nonce = sign_in.dpop_nonce
         self._client = client
         self._fetcher = fetcher
         self._issuer = sign_in.issuer
         self._dpop_key = ECKey.import_key(sign_in.dpop_key)
         self._kid = sign_in.kid
+        self._nonces = nonces
         self._now = now
 
     async def post(self, url: str, form: Mapping[str, str]) -> httpx.Response:
@@ -36,10 +42,8 @@ class BackChannel:
         def authenticated() -> dict[str, str]:
             return {**form, **self._authentication()}
 
-        auth = DpopAuth(self._dpop_key, nonce=self.nonce, form=authenticated, now=self._now)
-        response = await self._fetcher.request("POST", url, auth=auth, headers={"Accept": "application/json"})
-        self.nonce = auth.nonce
-        return response
+        auth = DpopAuth(self._dpop_key, nonces=self._nonces, form=authenticated, now=self._now)
+        return await self._fetcher.request("POST", url, auth=auth, headers={"Accept": "application/json"})
 
     def _authentication(self) -> dict[str, str]:
         client_id = self._client.client_id

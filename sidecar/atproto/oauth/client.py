@@ -9,7 +9,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import httpx
 
@@ -21,7 +20,7 @@ from . import pkce, responses
 from .back_channel import BackChannel
 from .client_metadata import check_client
 from .discovery import Discovery, ServerMetadata
-from .dpop import generate_dpop_key
+from .dpop import Nonces, generate_dpop_key
 from .models import SCOPE, Client, Grant, PendingSignIn, Prompt, SignedIn
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,7 @@ class OAuthClient:
         self._fetcher = fetcher
         self._development = development
         self._discovery = Discovery(fetcher, development=development)
+        self._nonces = Nonces()
         self._now = now
 
     async def start(
@@ -69,34 +69,37 @@ class OAuthClient:
         await self._fetcher.check_url(server.authorization_endpoint)
         pending = self._begin(did, server)
         request = self._authorization_request(pending, hint, _prompt(prompt, server.prompt_values_supported))
-        channel = self._channel(pending)
-        answer = await channel.post(server.pushed_authorization_request_endpoint, request)
+        endpoint = server.pushed_authorization_request_endpoint
+        answer = await self._channel(pending).post(endpoint, request)
         query = {"client_id": self._client.client_id, "request_uri": responses.request_uri(answer)}
         url = httpx.URL(server.authorization_endpoint).copy_merge_params(query)
-        return replace(pending, dpop_nonce=channel.nonce), str(url)
+        return pending, str(url)
 
     async def finish(self, pending: PendingSignIn, params: Sequence[tuple[str, str]]) -> SignedIn:
         """Who came back. `params`: the callback's query, pairs as received.
 
         The caller has taken `pending` out of its store (single use) and made sure that the browser is the one
-        that started. The tokens are the caller's to revoke; where this raises, they are revoked already.
+        that started. The tokens are the caller's to revoke, once the browser has its answer: those of
+        `SignedIn.grant`, and where this fails those of the error's `grant`, if it has one.
         Raises InvalidCallback, IssuerMismatch, AccessDenied, WrongAccount, InvalidTokenResponse,
         AuthorizationRefused, ClientRefused, InvalidServerMetadata, IdentityError, FetchError.
         """
         code = responses.authorization_code(pending, params)
-        channel = self._channel(pending)
         request = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": pending.redirect_uri,
             "code_verifier": pending.code_verifier,
         }
-        answer = responses.token_response(await channel.post(pending.token_endpoint, request))
-        grant = _grant(pending, answer, channel.nonce)
+        answer = await self._channel(pending).post(pending.token_endpoint, request)
+        grant = _grant(pending, responses.tokens(answer))
         try:
-            did = responses.subject(answer, development=self._development)
+            did = responses.subject(responses.token_response(answer), development=self._development)
             return SignedIn(await self._authority(pending, did), grant)
-        except BaseException:
+        except AtprotoError as error:
+            error.grant = grant
+            raise
+        except BaseException:  # nobody is left to do it later
             await self.revoke(grant)
             raise
 
@@ -147,7 +150,6 @@ class OAuthClient:
             revocation_endpoint=server.revocation_endpoint,
             code_verifier=pkce.create_verifier(),
             dpop_key=generate_dpop_key(),
-            dpop_nonce=None,
             kid=self._client.keys.active_kid if self._client.keys else None,
         )
 
@@ -176,7 +178,7 @@ class OAuthClient:
         return None
 
     def _channel(self, sign_in: PendingSignIn | Grant) -> BackChannel:
-        return BackChannel(self._client, self._fetcher, sign_in, now=self._now)
+        return BackChannel(self._client, self._fetcher, sign_in, nonces=self._nonces, now=self._now)
 
 
 def _prompt(wanted: Prompt | None, supported: frozenset[str] | None) -> Prompt | None:
@@ -186,14 +188,12 @@ def _prompt(wanted: Prompt | None, supported: frozenset[str] | None) -> Prompt |
     return None if wanted == "create" else "login"
 
 
-def _grant(pending: PendingSignIn, answer: Mapping[str, object], nonce: str | None) -> Grant:
-    """Whatever tokens came, lest any be left standing; whether they are as they should be is judged after."""
+def _grant(pending: PendingSignIn, tokens: Mapping[str, str]) -> Grant:
     return Grant(
         issuer=pending.issuer,
-        access_token=responses.text(answer, "access_token"),
-        refresh_token=responses.text(answer, "refresh_token") or None,
+        access_token=tokens.get("access_token", ""),
+        refresh_token=tokens.get("refresh_token"),
         revocation_endpoint=pending.revocation_endpoint,
         dpop_key=pending.dpop_key,
-        dpop_nonce=nonce,
         kid=pending.kid,
     )

@@ -10,7 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import InvalidIdentifier, InvalidServerMetadata, UnexpectedResponse
+from ..errors import (
+    AtprotoError,
+    InvalidIdentifier,
+    InvalidServerMetadata,
+    ServerUnreachable,
+    UnexpectedResponse,
+)
 from ..fetch import Fetcher
 from ..syntax import ServerUrl, parse_origin
 
@@ -59,11 +65,22 @@ class Discovery:
         return await self._for_resource(pds, await self._issuer_of(pds))
 
     async def for_server(self, url: ServerUrl) -> ServerMetadata:
-        """A server that a person named: tried as a PDS, then as an authorization server."""
+        """A server that a person named: tried as a PDS, then as an authorization server.
+
+        Whatever it answers where a PDS has its document, it may still be the other. Where that answer was a
+        fault and it isn't, the fault is told: it may be a PDS after all.
+        """
         try:
             issuer = await self._issuer_of(url)
         except UnexpectedResponse:
             return await self._for_issuer(url)
+        except ServerUnreachable as fault:
+            if fault.status is None:
+                raise  # nobody answered
+            try:
+                return await self._for_issuer(url)
+            except AtprotoError:
+                raise fault from None
         return await self._for_resource(url, issuer)
 
     async def _for_resource(self, pds: ServerUrl, issuer: ServerUrl) -> ServerMetadata:

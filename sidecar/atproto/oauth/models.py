@@ -53,7 +53,6 @@ class PendingSignIn:
     revocation_endpoint: str | None
     code_verifier: str = field(repr=False)
     dpop_key: Jwk = field(repr=False)
-    dpop_nonce: str | None
     kid: str | None
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +78,6 @@ class Grant:
     refresh_token: str | None = field(repr=False)
     revocation_endpoint: str | None
     dpop_key: Jwk = field(repr=False)
-    dpop_nonce: str | None
     kid: str | None
 
 

@@ -7,6 +7,7 @@ Whatever the server wrote stays untrusted: it is quoted with `repr`, which escap
 cut short.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -25,13 +26,14 @@ from ..errors import (
     UnexpectedResponse,
     UnsupportedDidMethod,
 )
-from ..fetch import parse_json_object
+from ..fetch import parse_json_object, raise_for_fault
 from ..syntax import Did, parse_did
 from ..transport import origin_of
 from .models import SCOPE, PendingSignIn
 
 _REQUEST_URI = re.compile(r"[\x21-\x7e]{1,2000}")
 _CODE = re.compile(r"[\x20-\x7e]{1,4096}")  # RFC 6749, appendix A.11, with a bound of our own
+_TOKEN = re.compile(r"[^\ud800-\udfff]+")  # what a form can carry: lone surrogates have no UTF-8
 _NOT_IN_ERROR = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 4.1.2.1
 _MAX_ERROR = 64
 _TRY_LATER = frozenset({"temporarily_unavailable", "server_error"})
@@ -67,6 +69,20 @@ def authorization_code(pending: PendingSignIn, params: Sequence[tuple[str, str]]
     if not _CODE.fullmatch(code):
         raise InvalidCallback("neither a code nor an error")
     return code
+
+
+def tokens(response: httpx.Response) -> dict[str, str]:
+    """Whatever tokens came with a success, lest any be left standing; however wrong it is otherwise."""
+    try:
+        answer = json.loads(response.content) if response.is_success else None
+    except (ValueError, RecursionError):
+        answer = None
+    found = answer if isinstance(answer, dict) else {}
+    return {
+        name: token
+        for name in ("access_token", "refresh_token")
+        if isinstance(token := found.get(name), str) and _TOKEN.fullmatch(token)
+    }
 
 
 def token_response(response: httpx.Response) -> Mapping[str, object]:
@@ -105,19 +121,21 @@ def text(answer: Mapping[str, object], name: str) -> str:
 def refuse(response: httpx.Response) -> NoReturn:
     """Raise what an answer that isn't a success means.
 
-    ServerUnreachable (5xx, 429, "temporarily_unavailable"), ClientRefused, AccessDenied,
-    AuthorizationRefused; UnexpectedResponse for what is no answer, a redirect for instance.
+    ServerUnreachable ("temporarily_unavailable", and with RequestRefused what `raise_for_fault` finds, but
+    for a 403 with an OAuth error), ClientRefused, AccessDenied, AuthorizationRefused; UnexpectedResponse for
+    what is no answer, a redirect for instance.
     """
     who, status = origin_of(response.url), response.status_code
-    if status >= 500 or status == 429:
-        raise ServerUnreachable(f"{who} answered {status}")
     if status < 400:
         raise UnexpectedResponse(f"{who} answered {status}", status=status)
     try:
         answer = parse_json_object(response.content)
     except ValueError:
         answer = {}
-    refusal = _refusal(text(answer, "error"), text(answer, "error_description"), who=f"{who} ({status})")
+    error = text(answer, "error")
+    if status != 403 or not error:
+        raise_for_fault(response)
+    refusal = _refusal(error, text(answer, "error_description"), who=f"{who} ({status})")
     if status in (401, 403) and not isinstance(refusal, ClientRefused):
         raise ClientRefused(str(refusal))
     raise refusal

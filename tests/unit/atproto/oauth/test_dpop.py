@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from sidecar.atproto.oauth import dpop as module
 from sidecar.atproto.oauth import pkce
-from sidecar.atproto.oauth.dpop import DpopAuth, generate_dpop_key, proof
+from sidecar.atproto.oauth.dpop import DpopAuth, Nonces, generate_dpop_key, proof
 
 URL = "https://pds.net/oauth/par"
 KEY = ECKey.generate_key("P-256")
@@ -31,13 +32,17 @@ def claims(text: str | httpx.Request) -> dict[str, object]:
     return dict(jwt.decode(text, KEY, algorithms=["ES256"]).claims)
 
 
-def dpop(nonce: str | None = None) -> DpopAuth:
+def known(nonce: str | None = None) -> Nonces:
+    """As they are once the server has said this one."""
+    nonces = Nonces()
+    nonces.learn(httpx.URL(URL), answer(nonce=nonce))
+    return nonces
+
+
+def begin(nonces: Nonces, url: str = URL) -> tuple[Flow, httpx.Request]:
     bodies = iter(["1", "2", "3"])
-    return DpopAuth(KEY, nonce=nonce, form=lambda: {"try": next(bodies)}, now=lambda: NOW)
-
-
-def begin(auth: DpopAuth) -> tuple[Flow, httpx.Request]:
-    flow = auth.auth_flow(httpx.Request("POST", URL, headers={"X-Kept": "yes"}, extensions={"limit": 5}))
+    auth = DpopAuth(KEY, nonces=nonces, form=lambda: {"try": next(bodies)}, now=lambda: NOW)
+    flow = auth.auth_flow(httpx.Request("POST", url, headers={"X-Kept": "yes"}, extensions={"limit": 5}))
     return flow, next(flow)
 
 
@@ -87,18 +92,18 @@ def test_a_proof_shows_only_the_public_half() -> None:
 
 
 def test_a_good_answer_ends_the_flow_and_its_nonce_is_learnt() -> None:
-    auth = dpop("n0")
-    flow, first = begin(auth)
+    nonces = known("n0")
+    flow, first = begin(nonces)
     assert claims(first)["nonce"] == "n0"
     with pytest.raises(StopIteration):
         flow.send(answer(201, "n1", {"request_uri": "urn:x"}))
-    assert auth.nonce == "n1"
+    assert nonces.of(httpx.URL(URL)) == "n1"
 
 
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_challenge_is_met_once_with_everything_fresh(status: int) -> None:
-    auth = dpop()
-    flow, first = begin(auth)
+    nonces = known()
+    flow, first = begin(nonces)
     assert "nonce" not in claims(first)
     second = flow.send(answer(status, "n1"))
     assert claims(second)["nonce"] == "n1"
@@ -108,7 +113,38 @@ def test_a_challenge_is_met_once_with_everything_fresh(status: int) -> None:
     assert (second.headers["x-kept"], second.extensions["limit"]) == ("yes", 5)
     with pytest.raises(StopIteration):
         flow.send(answer(status, "n2"))  # a second challenge is an answer
-    assert auth.nonce == "n2"
+    assert nonces.of(httpx.URL(URL)) == "n2"
+
+
+def test_a_challenge_is_met_with_its_own_nonce_whatever_another_sign_in_learns_meanwhile() -> None:
+    nonces = known("n0")
+    flow, _ = begin(nonces)
+    assert claims(flow.send(answer(nonce="n1")))["nonce"] == "n1"
+    flow, _ = begin(nonces)
+    nonces.learn(httpx.URL(URL), answer(nonce="n2"))
+    with pytest.raises(StopIteration):
+        flow.send(answer(nonce="n1"))  # the very one that was sent
+
+
+def test_a_nonce_goes_to_its_own_origin_only() -> None:
+    nonces = known("n0")
+    assert claims(begin(nonces, "https://pds.net/oauth/token")[1])["nonce"] == "n0"
+    for other in (
+        "https://other.net/oauth/par",
+        "https://pds.net:8443/oauth/par",
+        "http://pds.net/oauth/par",
+    ):
+        assert "nonce" not in claims(begin(nonces, other)[1])
+
+
+def test_the_nonces_of_so_many_servers_are_remembered_and_the_oldest_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_SERVERS", 2)
+    nonces, urls = Nonces(), [httpx.URL(f"https://{name}.net/") for name in "abc"]
+    for url in (*urls[:2], urls[0], urls[2]):
+        nonces.learn(url, answer(nonce=f"of-{url.host}"))
+    assert [nonces.of(url) for url in urls] == ["of-a.net", None, "of-c.net"]
 
 
 @pytest.mark.parametrize(
@@ -130,20 +166,20 @@ def test_a_challenge_is_met_once_with_everything_fresh(status: int) -> None:
     ],
 )
 def test_without_a_challenge_and_a_new_nonce_there_is_no_second_try(response: httpx.Response) -> None:
-    flow, _ = begin(dpop("n0"))
+    flow, _ = begin(known("n0"))
     with pytest.raises(StopIteration):
         flow.send(response)
 
 
 @given(st.text(max_size=600))
 def test_no_nonce_whatever_breaks_the_next_proof(nonce: str) -> None:
-    auth = dpop("n0")
-    flow, _ = begin(auth)
+    nonces = known("n0")
+    flow, _ = begin(nonces)
     raw = [(b"dpop-nonce", nonce.encode("utf-8", "replace"))]
     response = httpx.Response(400, headers=raw, json={"error": "use_dpop_nonce"})
     try:
         second = flow.send(response)
     except StopIteration:
-        assert auth.nonce == "n0"
+        assert nonces.of(httpx.URL(URL)) == "n0"
     else:
-        assert claims(second)["nonce"] == auth.nonce == nonce
+        assert claims(second)["nonce"] == nonces.of(httpx.URL(URL)) == nonce

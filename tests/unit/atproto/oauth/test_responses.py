@@ -11,6 +11,7 @@ from sidecar.atproto.errors import (
     AuthorizationRefused,
     ClientRefused,
     InvalidTokenResponse,
+    RequestRefused,
     ServerUnreachable,
     UnexpectedResponse,
 )
@@ -36,6 +37,8 @@ def answer(status: int, **content: object) -> httpx.Response:
         (400, "access_denied", AccessDenied),
         (400, "temporarily_unavailable", ServerUnreachable),
         (400, "server_error", ServerUnreachable),
+        (408, "", ServerUnreachable),
+        (425, "", ServerUnreachable),
         (429, "slow_down", ServerUnreachable),
         (500, "invalid_client", ServerUnreachable),
         (503, "", ServerUnreachable),
@@ -51,10 +54,13 @@ def test_every_refusal_has_its_error(status: int, error: str, expected: type[Atp
     assert type(raised.value) is expected
 
 
-@pytest.mark.parametrize("status", [403, 401])
-def test_an_edge_that_refuses_with_a_page_refuses_the_client(status: int) -> None:
-    with pytest.raises(ClientRefused):
-        responses.refuse(answer(status, html="<h1>Forbidden</h1>"))
+@pytest.mark.parametrize(("status", "expected"), [(403, RequestRefused), (401, ClientRefused)])
+def test_a_403_without_an_oauth_error_is_an_edges_and_may_pass(
+    status: int, expected: type[AtprotoError]
+) -> None:
+    for content in ({"html": "<h1>Forbidden</h1>"}, {"json": {"message": "Forbidden"}}):
+        with pytest.raises(expected):
+            responses.refuse(answer(status, **content))
 
 
 def test_the_servers_code_is_kept_in_its_own_alphabet() -> None:
@@ -95,6 +101,28 @@ def test_a_par_response_gives_the_request_uri(status: int) -> None:
 def test_a_par_response_without_a_usable_request_uri_is_refused(content: dict[str, object]) -> None:
     with pytest.raises(UnexpectedResponse):
         responses.request_uri(answer(201, **content))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (
+            b'{"access_token": "a", "refresh_token": "r", "sub": 5}',
+            {"access_token": "a", "refresh_token": "r"},
+        ),
+        (b'{"access_token": "a", "access_token": "b"}', {"access_token": "b"}),
+        (b'{"access_token": 5, "refresh_token": null}', {}),
+        (b'{"access_token": "", "refresh_token": "\\ud800"}', {}),
+        (b'["access_token"]', {}),
+        (b"<html>", {}),
+        (b"\xff", {}),
+        (b"[" * 100_000, {}),
+    ],
+)
+def test_whatever_tokens_came_are_found(content: bytes, found: dict[str, str]) -> None:
+    for status in (200, 201, 206):
+        assert responses.tokens(answer(status, content=content)) == found
+    assert responses.tokens(answer(400, content=content)) == {}
 
 
 def test_a_token_response_that_is_no_json_is_refused() -> None:

@@ -12,14 +12,17 @@ import pytest
 
 from sidecar.atproto.errors import (
     AuthorizationRefused,
+    ForbiddenAddress,
     InvalidIdentifier,
+    RequestRefused,
     ServerUnreachable,
     UnexpectedResponse,
 )
 from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.oauth import KeySet, OAuthClient, PendingSignIn, Prompt, loopback_client
 from sidecar.atproto.oauth import client as client_module
-from tests.fakes.sign_in import CLIENT, KEY, NEXT_KEY, ORIGIN, PDS, SignInWorld
+from sidecar.atproto.transport import Reach
+from tests.fakes.sign_in import CLIENT, KEY, NEXT_KEY, ORIGIN, PDS, SignInWorld, params_of
 
 LOOPBACK = loopback_client("http://127.0.0.1:8080/auth/callback")
 
@@ -63,6 +66,46 @@ async def test_a_pds_url_leads_to_its_entryway(world: SignInWorld) -> None:
     world.network.add_pds("https://morel.host.net", issuer="https://entryway.net")
     pending, _ = await world.start("https://morel.host.net")
     assert pending.issuer == "https://entryway.net"
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+async def test_a_server_that_fails_where_a_pds_has_its_document_may_be_an_issuer(
+    world: SignInWorld, status: int
+) -> None:
+    world.network.answer(f"{PDS}/.well-known/oauth-protected-resource", status)
+    assert (await world.start(PDS))[0].issuer == PDS
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, RequestRefused), (503, ServerUnreachable)])
+async def test_a_pds_that_fails_is_not_told_as_an_issuer_that_is_none(
+    world: SignInWorld, status: int, error: type[Exception]
+) -> None:
+    world.network.answer(f"{PDS}/.well-known/oauth-protected-resource", status)
+    for issuer_status in (404, 200):
+        answer = {"issuer": "https://entryway.net"}
+        world.network.answer(f"{PDS}/.well-known/oauth-authorization-server", issuer_status, json=answer)
+        with pytest.raises(error) as raised:
+            await world.start(PDS)
+        assert type(raised.value) is error
+
+
+async def test_a_server_that_nobody_can_reach_is_asked_once(world: SignInWorld) -> None:
+    world.network.unplug(PDS)
+    with pytest.raises(ServerUnreachable):
+        await world.start(PDS)
+    assert len(world.network.asked(PDS)) == 1
+
+
+async def test_a_server_that_is_the_operators_own_gets_no_further_than_any_other(world: SignInWorld) -> None:
+    transport, resolve = world.network, world.network.resolve
+    own = frozenset({PDS, world.network.plc_url})
+    fetcher = Fetcher(user_agent="t", transport=transport, resolve=resolve, operator_origins=own)
+    world.oauth = OAuthClient(CLIENT, world.directory, fetcher, now=world.clock)
+    await world.sign_in()
+    assert {request.extensions["reach"] for request in world.network.asked(PDS)} == {Reach.PUBLIC}
+    world.network.addresses["pds.net"] = ["10.0.0.1"]
+    with pytest.raises(ForbiddenAddress):
+        await world.start()
 
 
 async def test_a_public_loopback_client_signs_in_and_its_refresh_token_is_revoked_too() -> None:
@@ -280,11 +323,13 @@ async def test_tokens_are_revoked_when_the_wait_for_the_rest_is_cancelled(world:
     assert world.issuer.tokens == {}
 
 
-async def test_tokens_are_revoked_when_the_directory_is_down(world: SignInWorld) -> None:
+async def test_tokens_can_be_revoked_when_the_directory_is_down(world: SignInWorld) -> None:
     pending, url = await world.start()
     callback = world.network.approve(url, account=world.alice)
     world.network.unplug(world.network.plc_url)
-    with pytest.raises(ServerUnreachable):
-        await world.finish(pending, callback)
+    with pytest.raises(ServerUnreachable) as raised:
+        await world.oauth.finish(pending, params_of(callback))
+    assert raised.value.grant is not None
+    await world.oauth.revoke(raised.value.grant)
     assert world.issuer.revoked
     assert world.issuer.tokens == {}
