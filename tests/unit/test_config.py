@@ -278,6 +278,17 @@ def test_a_file_that_may_not_be_read_is_no_reason_to_write_one(
         assert "init" not in fault
 
 
+def test_secrets_in_a_folder_that_may_not_be_entered_are_no_reason_to_write_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", denied)
+    fault = consistency.private_file_fault(tmp_path / "cookie-secrets.txt") or ""
+    assert fault.startswith(f"{tmp_path}/cookie-secrets.txt: Permission denied; run this as its owner")
+
+
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     assert faults(tmp_path) == [f"{tmp_path}: Is a directory; name a file with --config"]
 
