@@ -26,6 +26,7 @@ from tests.fakes.client_rules import check_client_id, loopback_document
 from tests.fakes.oauth_faults import (
     REFUSED_CLIENT_IDS,
     REFUSED_DOCUMENTS,
+    REFUSED_REDIRECTS,
     REFUSED_RESOURCES,
     REFUSED_SERVERS,
     UNUSABLE_ANSWERS,
@@ -53,6 +54,26 @@ def test_section_1_client_id(rule: str) -> None:
         client_metadata(client(client_id=rule, client_uri=""))
     with pytest.raises(Refused):
         check_client_id(rule)
+
+
+@table(REFUSED_REDIRECTS)
+def test_section_1_redirect_uri(rule: str) -> None:
+    with pytest.raises(ValueError, match="https"):
+        client_metadata(client(redirect_uri=rule))
+
+
+@pytest.mark.parametrize(
+    "client_id",
+    [
+        "https://auth.sidecar.internal/auth/client-metadata.json",
+        "https://auth.wiki.net/auth/client-metadata.json?v=1",
+        "https://auth.wiki.net/~a/b%20c;d=e.json",
+        "https://xn--bcher-kva.net/m",
+    ],
+)
+def test_section_1_what_client_ids_may_vary(client_id: str) -> None:
+    assert client_metadata(client(client_id=client_id, client_uri=""))["client_id"] == client_id
+    check_client_id(client_id)
 
 
 @table(REFUSED_DOCUMENTS)

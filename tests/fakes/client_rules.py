@@ -5,9 +5,10 @@ Where the reference server drops or tolerates something, this one refuses it.
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
 
@@ -16,22 +17,24 @@ from tests.fakes.refusals import Refused, require
 ERROR = "invalid_client_metadata"
 MAX_DOCUMENT = 512 * 1024
 REFUSED_TLDS = {"test", "local", "localhost", "invalid", "example"}
+EXAMPLES = ("example.com", "example.org", "example.net")
+VISIBLE = re.compile(r"[\x21-\x7e]+")
 KNOWN_GRANTS = {"authorization_code", "refresh_token"}
 
 
 def check_client_id(client_id: str) -> None:
     """Of a client with a document: https, a real name, no port, a plain path."""
+    require(VISIBLE.fullmatch(client_id), ERROR, "client_id has characters that no address has")
     parts = urlsplit(client_id)
     host = parts.hostname or ""
     require(parts.scheme == "https" and host, ERROR, "client_id must be https")
     require("#" not in client_id and "@" not in parts.netloc, ERROR, "client_id has userinfo or a fragment")
     require(parts.netloc == host, ERROR, "client_id has a port or isn't canonical")
-    require(not _is_address(host) and "." in host, ERROR, "client_id must have a domain name")
-    require(host.rpartition(".")[2] not in REFUSED_TLDS, ERROR, "client_id is under a reserved name")
-    require(not host.endswith((".example.com", ".example.org", ".example.net")), ERROR, "an example's name")
+    require(_is_public_name(host), ERROR, "client_id must have a domain name that the internet knows")
     require(parts.path not in ("", "/") and not parts.path.endswith("/"), ERROR, "client_id needs a path")
     require(str(httpx.URL(client_id)) == client_id, ERROR, "client_id isn't canonical")
-    require("//" not in parts.path and "/." not in parts.path, ERROR, "client_id's path isn't canonical")
+    segments = unquote(parts.path).split("/")[1:]
+    require(not {"", ".", ".."} & set(segments), ERROR, "client_id's path isn't canonical")
 
 
 def read_document(response: httpx.Response) -> dict[str, Any]:
@@ -140,7 +143,16 @@ def _is_https(url: object) -> bool:
 
 
 def _is_redirect(url: str) -> bool:
-    return _is_https(url) and not urlsplit(url).netloc.endswith(":443")
+    parts = urlsplit(url)
+    return _is_https(url) and not parts.netloc.endswith(":443") and _is_public_name(parts.hostname or "")
+
+
+def _is_public_name(host: str) -> bool:
+    """A name, no address, and none of those that are reserved (RFC 2606)."""
+    reserved = host.rpartition(".")[2] in REFUSED_TLDS or f".{host}".endswith(
+        tuple(f".{e}" for e in EXAMPLES)
+    )
+    return "." in host and not _is_address(host) and not reserved
 
 
 def _is_address(host: str) -> bool:

@@ -15,6 +15,7 @@ from sidecar.atproto.errors import (
     IssuerMismatch,
     ServerUnreachable,
 )
+from tests.fakes.client_rules import EXAMPLES
 from tests.fakes.sign_in import KEY, ORIGIN, PDS
 
 PUBLIC_KEY = {name: value for name, value in KEY.items() if name != "d"}
@@ -37,7 +38,13 @@ REFUSED_CLIENT_IDS = {
     "must not be an IPv4 address": "https://93.184.216.34/metadata.json",
     "must not be an IPv6 address": "https://[2001:db8::1]/metadata.json",
     "must be a lower-case host": "https://Auth.wiki.net/metadata.json",
+    "must not be the root with a query": "https://auth.wiki.net/?metadata=json",
+    "must not be a query alone": "https://auth.wiki.net?/metadata.json",
     "must have a canonical path": "https://auth.wiki.net/a/../metadata.json",
+    "must have a canonical path, however spelled": "https://auth.wiki.net/a/%2e%2E/metadata.json",
+    "must have no space": "https://auth.wiki.net/meta data.json",
+    "must have no line break": "https://auth.wiki.net/meta\ndata.json",
+    "must have no letter beyond ASCII": "https://auth.wiki.net/métadata.json",
     "must have no empty segment": "https://auth.wiki.net//metadata.json",
     "must not be a single label": "https://auth/metadata.json",
     **{
@@ -45,6 +52,19 @@ REFUSED_CLIENT_IDS = {
         for tld in ("test", "local", "localhost", "invalid")
     },
     "must not be under .example": "https://auth.wiki.example/m",
+    **{f"must not be under {name}": f"https://auth.{name}/m" for name in EXAMPLES},
+}
+REFUSED_REDIRECTS = {
+    "https": "http://auth.wiki.net/auth/callback",
+    "without a default port": "https://auth.wiki.net:443/auth/callback",
+    "without a fragment": "https://auth.wiki.net/auth/callback#a",
+    "not under .test": "https://auth.wiki.test/auth/callback",
+    "not under .example": "https://auth.wiki.example/auth/callback",
+    "not under example.net": "https://auth.example.net/auth/callback",
+    "not on localhost": "https://localhost/auth/callback",
+    "not on a single label": "https://auth/auth/callback",
+    "not on a private address": "https://10.0.0.7/auth/callback",
+    "not on an address at all": "https://[2606:4700::1111]/auth/callback",
 }
 
 REFUSED_DOCUMENTS: dict[str, dict[str, Any]] = {
@@ -56,8 +76,10 @@ REFUSED_DOCUMENTS: dict[str, dict[str, Any]] = {
     "scope must include atproto": {"scope": "transition:generic"},
     "scope must have no duplicates": {"scope": "atproto atproto"},
     "redirect_uris must not be empty": {"redirect_uris": []},
-    "redirect_uris must be https": {"redirect_uris": ["http://auth.wiki.net/auth/callback"]},
-    "redirect_uris must have no default port": {"redirect_uris": ["https://auth.wiki.net:443/auth/callback"]},
+    **{
+        f"redirect_uris must be {what}": {"redirect_uris": [f"{ORIGIN}/auth/callback", redirect]}
+        for what, redirect in REFUSED_REDIRECTS.items()
+    },
     "redirect_uris must match exactly": {"redirect_uris": [f"{ORIGIN}/auth/callback/"]},
     "dpop_bound_access_tokens must be there": {"dpop_bound_access_tokens": None},
     "dpop_bound_access_tokens must be true": {"dpop_bound_access_tokens": False},

@@ -5,14 +5,26 @@ Doesn't belong here: serving it (whoever serves HTTP): exactly 200, `application
 """
 
 import ipaddress
-from urllib.parse import urlencode, urlsplit
+import re
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from ..errors import InvalidIdentifier
 from ..syntax import parse_origin
 from .models import SCOPE, Client
 
-# The reference server refuses client_ids under these.
-_REFUSED_TLDS = frozenset({"test", "local", "localhost", "invalid", "example"})
+# Servers know nobody under these [RFC 2606].
+_RESERVED = (
+    ".test",
+    ".local",
+    ".localhost",
+    ".invalid",
+    ".example",
+    ".example.com",
+    ".example.org",
+    ".example.net",
+)
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_IN_PATHS = "/!$&'()*+,;=:@"  # beside what is never escaped [RFC 3986, section 3.3]
 
 
 def loopback_client(redirect_uri: str) -> Client:
@@ -55,8 +67,8 @@ def check_client(client: Client) -> None:
         return
     _check_client_id(client.client_id)
     _check_client_uri(client.client_uri, client.client_id)
-    addresses = (client.redirect_uri, client.jwks_uri, client.logo_uri, client.tos_uri, client.policy_uri)
-    for address in filter(None, addresses):
+    _check_public_name(client.redirect_uri)
+    for address in filter(None, (client.jwks_uri, client.logo_uri, client.tos_uri, client.policy_uri)):
         _https_origin(address)
 
 
@@ -81,16 +93,25 @@ def _check_loopback(client: Client) -> None:
 
 
 def _check_client_id(client_id: str) -> None:
-    """https, a name with a dot under a real TLD, no port, a path that is its own canonical spelling."""
-    origin = _https_origin(client_id)
-    host, path = origin.removeprefix("https://"), client_id.removeprefix(origin)
-    if ":" in host or "." not in host or _is_address(host):
-        raise ValueError(f"client_id needs a full domain name and no port: {client_id}")
-    if host.rpartition(".")[2] in _REFUSED_TLDS:
-        raise ValueError(f"client_id is under a reserved name: {client_id}")
-    segments = path.split("/")[1:]
-    if not path.startswith("/") or any(segment in ("", ".", "..") for segment in segments):
+    """https, a public name, no port, a path that is its own canonical spelling."""
+    _check_public_name(client_id)
+    if urlsplit(client_id).port is not None:
+        raise ValueError(f"client_id can't have a port: {client_id}")
+    path = urlsplit(client_id).path
+    if path != quote(unquote(path), safe=_IN_PATHS):
+        raise ValueError(f"the path of client_id isn't in its canonical spelling: {client_id}")
+    if not path or any(segment in ("", ".", "..") for segment in path.split("/")[1:]):
         raise ValueError(f"client_id needs a plain path that doesn't end in a slash: {client_id}")
+
+
+def _check_public_name(url: str) -> None:
+    """https, under a name that the internet may know; public addresses have no name."""
+    _https_origin(url)
+    host = urlsplit(url).hostname or ""
+    if "." not in host or _is_address(host):
+        raise ValueError(f"not under a full domain name: {url}")
+    if f".{host}".endswith(_RESERVED):
+        raise ValueError(f"under a reserved name: {url}")
 
 
 def _check_client_uri(client_uri: str, client_id: str) -> None:
@@ -103,20 +124,20 @@ def _check_client_uri(client_uri: str, client_id: str) -> None:
 
 
 def _https_origin(url: str) -> str:
-    """The origin of a plain https URL without userinfo or fragment."""
+    """The origin of a plain https URL without userinfo, fragment or spaces."""
     parts = urlsplit(url)
     try:
         origin = str(parse_origin(f"{parts.scheme}://{parts.netloc}"))
     except InvalidIdentifier as exc:
         raise ValueError(f"not a plain https address: {url}") from exc
-    if "#" in url or not url.startswith(origin):
+    if "#" in url or not url.startswith(origin) or not _VISIBLE.fullmatch(url):
         raise ValueError(f"not a plain https address: {url}")
     return origin
 
 
 def _is_address(host: str) -> bool:
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        ipaddress.ip_address(host)
     except ValueError:
         return False
     return True
