@@ -105,7 +105,7 @@ def _check_client_id(client_id: str) -> None:
 
 
 def _check_public_name(url: str) -> None:
-    """https, under a name that the internet may know; public addresses have no name."""
+    """https, under a name that the internet may know; an address is none."""
     _https_origin(url)
     host = urlsplit(url).hostname or ""
     if "." not in host or _is_address(host):
