@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sidecar.atproto.errors import AtprotoError, AuthorizationRefused, InvalidCallback
-from sidecar.atproto.oauth import OAuthClient, SignedIn
+from sidecar.atproto.oauth import Grant, OAuthClient, SignedIn
 from sidecar.atproto.syntax import ServerUrl
 from sidecar.destinations import Destinations
 from sidecar.errors import OtherBrowser, SidecarError, SignInExpired, TooManyRequests
@@ -82,7 +82,9 @@ class Callback:
                 if attempt is None:
                     return self._redelivered(former)
                 return await self._finish(attempt, params, former)
-        except (AtprotoError, SidecarError) as error:
+        except AtprotoError as error:
+            return self._failed(error, attempt, error.grant)
+        except SidecarError as error:
             return self._failed(error, attempt)
 
     async def _take(self, request: Request, state: str, former: Session | None) -> Attempt | None:
@@ -125,7 +127,9 @@ class Callback:
         try:
             session = await self._begin(signed_in)
             await self._replace(former, host)
-        except BaseException:
+        except SidecarError as error:
+            return self._failed(error, attempt, signed_in.grant)
+        except BaseException:  # nobody is left to do it later
             await self._client.revoke(signed_in.grant)
             raise
         log.info(
@@ -161,7 +165,10 @@ class Callback:
             log.info("session replaced", extra={"event": "session_replaced", **details})
         await self._feed.catch_up()
 
-    def _failed(self, error: AtprotoError | SidecarError, attempt: Attempt | None) -> Response:
+    def _failed(
+        self, error: AtprotoError | SidecarError, attempt: Attempt | None, grant: Grant | None = None
+    ) -> Response:
+        """The page that says so; whatever tokens came are revoked after it."""
         explanation = explain(error)
         return_to = attempt.return_to if attempt is not None else ""
         details = {
@@ -174,7 +181,6 @@ class Callback:
         headers = [(b"x-request-id", identifier.encode())]
         if isinstance(error, TooManyRequests):
             headers.append((b"retry-after", str(error.retry_after).encode()))
-        grant = error.grant if isinstance(error, AtprotoError) else None
         return response(
             self._pages.page(
                 explanation.status,

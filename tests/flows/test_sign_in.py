@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sidecar.errors import StoreUnavailable
 from sidecar.settings import Limits
 from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of, query
 
@@ -37,10 +38,15 @@ async def test_every_way_to_say_who_one_is_works(world: World, typed: str) -> No
     assert (await browser.open(WIKI + "/")).headers["x-user-did"] == world.alice.did
 
 
-@pytest.mark.parametrize(("who", "status"), [("alice", 303), ("bob", 403)])
+@pytest.mark.parametrize(("who", "store", "status"), [("alice", 1, 303), ("bob", 1, 403), ("alice", 0, 503)])
 async def test_the_tokens_are_revoked_after_the_answer_whatever_it_is(
-    world: World, who: str, status: int
+    world: World, monkeypatch: pytest.MonkeyPatch, who: str, store: int, status: int
 ) -> None:
+    async def unavailable(*_: object, **__: object) -> None:
+        raise StoreUnavailable("pulled the plug")
+
+    if not store:
+        monkeypatch.setattr(world.sidecar.store, "record_handle", unavailable)
     browser, issuer = world.browser(), world.network.issuers["https://pds.net"]
     departed = await world.depart(browser, "alice.pds.net")
     callback = world.network.approve(departed.headers["location"], account=f"{who}.pds.net")
