@@ -99,14 +99,14 @@ async def _token(request: Request) -> Response:
     if (refusal := _without_nonce(request)) is not None:
         return refusal
     form = await _form(request)
-    pushed = _pushed.pop(form["code"])
+    hint = _pushed.pop(form["code"])["login_hint"]
     return _answer(
         {
             "access_token": "an-access-token",
             "token_type": "DPoP",
             "scope": "atproto",
             "expires_in": 3600,
-            "sub": did_of(pushed["login_hint"]),
+            "sub": hint if hint.startswith("did:") else did_of(hint),
         }
     )
 

@@ -41,13 +41,19 @@ class Network:
             "limits": {"attempts_per_address": _PLENTY, "attempts_per_identifier": _PLENTY},
         }
 
-    def sign_in(self, sidecar: Subject) -> None:
+    def changes_without_resolver(self, nameserver: str) -> Sections:
+        """The same, but handles are asked for in DNS and over HTTPS, as on the public network."""
+        identity = {**(self.changes["identity"] or {}), "nameservers": [nameserver]}
+        del identity["handle_resolver"]
+        return {**self.changes, "identity": identity}
+
+    def sign_in(self, sidecar: Subject, *, by_did: bool = False) -> None:
         """Somebody new signs in and is let in. Raises SignInFailedError."""
         did = numbered_did(next(self._numbers))
         page = _ask(
             sidecar.address, plain(PUBLIC_HOST, path=f"/auth/login?return_to={quote(_BACK, safe='')}")
         )
-        started = _ask(sidecar.address, *form(handle_of(did), page.cookies))
+        started = _ask(sidecar.address, *form(did if by_did else handle_of(did), page.cookies))
         server = _location(started, f"http://{self.address}/")
         consented = _ask(self.address, plain(str(self.address), path=_path(server)))
         callback = _location(consented, PUBLIC_URL)

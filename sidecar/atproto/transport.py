@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from enum import Enum
+from functools import cached_property
 from typing import Any, cast
 
 import httpcore
@@ -181,26 +182,34 @@ class _Metered(httpcore.AsyncNetworkStream):
 class GuardedTransport(httpx.AsyncBaseTransport):
     """httpx's way to the guarded pools. The request's `reach` extension says which one.
 
-    One pool per reach: a connection that was opened for one is never used for another.
+    One pool per scheme and reach: a connection that was opened for one is never used for another. Each is
+    made when it is first needed: OpenSSL and the trust store are 2 MB.
     """
 
     def __init__(self, *, resolve: Resolve, connect: Connect) -> None:
-        tls = ssl.create_default_context()  # the system's trust store, or SSL_CERT_FILE
-        self._pools = {
-            reach: httpcore.AsyncConnectionPool(
-                ssl_context=tls,
+        self._resolve = resolve
+        self._connect = connect
+        self._pools: dict[tuple[str, Reach], httpcore.AsyncConnectionPool] = {}
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()  # the system's trust store, or SSL_CERT_FILE
+
+    def _pool(self, scheme: str, reach: Reach) -> httpcore.AsyncConnectionPool:
+        if (scheme, reach) not in self._pools:
+            self._pools[scheme, reach] = httpcore.AsyncConnectionPool(
+                ssl_context=self._tls if scheme == "https" else None,
                 max_connections=_CONNECTIONS,
                 max_keepalive_connections=20,
                 keepalive_expiry=_IDLE,
-                network_backend=_GuardedBackend(reach, resolve, connect),
+                network_backend=_GuardedBackend(reach, self._resolve, self._connect),
             )
-            for reach in Reach
-        }
+        return self._pools[scheme, reach]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         _allowance.set(request.extensions["limit"] + _OVERHEAD)
-        response = await self._pools[request.extensions["reach"]].handle_async_request(
+        response = await self._pool(url.scheme, request.extensions["reach"]).handle_async_request(
             httpcore.Request(
                 request.method,
                 httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),

@@ -329,7 +329,7 @@ async def test_three_addresses_that_swallow_packets_are_tried_within_one_deadlin
     assert sum(granted) < 10
 
 
-def test_a_connection_is_given_up_before_the_reference_server_would_close_it(
+async def test_a_connection_is_given_up_before_the_reference_server_would_close_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept: list[float] = []
@@ -339,9 +339,19 @@ def test_a_connection_is_given_up_before_the_reference_server_would_close_it(
         kept.append(keepalive_expiry)
         return pool(keepalive_expiry=keepalive_expiry, **settings)
 
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    async def refuse(_address: str, _port: int) -> httpcore.AsyncNetworkStream:
+        raise httpcore.ConnectError("refused")
+
     monkeypatch.setattr(httpcore, "AsyncConnectionPool", noting)
-    Fetcher(user_agent="t")
-    assert len(kept) == len(Reach)
+    for url in ("https://silent.example/", "http://silent.example/"):
+        with pytest.raises(ServerUnreachable):
+            await Fetcher(user_agent="t", resolve=resolve, connect=refuse, development=True).request(
+                "GET", url
+            )
+    assert len(kept) == 2
     assert max(kept) < 5  # seconds: Node's default
 
 
