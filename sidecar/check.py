@@ -81,6 +81,10 @@ class Check:
             return self._unreadable(error.reason)
         return self.answer_for(target)
 
+    def has_seen(self, cookies: bytes) -> bool:
+        """Whether this very Cookie header came lately, with one session cookie in it."""
+        return self._sessions.has_seen(cookies)
+
     def answer_for(self, target: Target) -> Reply:
         """The reply to a check whose headers have been read."""
         now = self._now()

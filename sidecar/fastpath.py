@@ -162,13 +162,18 @@ class FastPath(HttpToolsProtocol):
     def _repeat(self, around: Around, cookies: list[bytes], uri: bytes) -> bool:
         """Answer a request that differs from an earlier one in its cookies and URI alone."""
         target = None if self.flow.write_paused else self._shared.known(around)
-        if target is None:
+        if target is None or (cookies and not self._are_plain(cookies[0])):
             return False
         reply = self._reply_to(target.again(uri, cookies))
         if reply is None:
             return False
         self._finish(reply)
         return True
+
+    def _are_plain(self, cookies: bytes) -> bool:
+        """Whether a parser takes them: it has, or there is nothing in them that one could refuse."""
+        seen = self._check is not None and self._check.has_seen(cookies)
+        return seen or not cookies.translate(None, _IN_A_COOKIE)
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -287,7 +292,10 @@ class FastPath(HttpToolsProtocol):
 
 
 def _apart(data: bytes) -> tuple[Around, list[bytes], bytes] | None:
-    """A request in what is remembered of it, its cookies and its URI; None where it isn't plain."""
+    """A request in what is remembered of it, its cookies and its URI; None where it isn't plain.
+
+    Whether a parser takes the cookies is still to be seen.
+    """
     at = data.rfind(b"ri: /")
     if at < 0 or len(data) > _MOST_REMEMBERED or data[at - 15 : at].lower() != b"\r\nx-forwarded-u":
         return None
@@ -301,9 +309,9 @@ def _apart(data: bytes) -> tuple[Around, list[bytes], bytes] | None:
         return (b"", data[:start], data[end:]), [], uri
     begin = at + 7
     stop = data.find(b"\r", begin)  # a bare one too: what follows it isn't what was remembered
-    cookie = data[begin:stop]
-    if data[at - 3 : at].lower() != b"\r\nc" or cookie.translate(None, _IN_A_COOKIE):
+    if data[at - 3 : at].lower() != b"\r\nc":
         return None
+    cookie = data[begin:stop]
     return (data[:begin], data[stop:start], data[end:]), [cookie], uri
 
 

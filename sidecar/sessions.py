@@ -18,6 +18,7 @@ from itsdangerous.signer import SigningAlgorithm
 
 from sidecar.errors import DuplicateCookies
 from sidecar.policy import Principal
+from sidecar.recent import Recent
 from sidecar.settings import Settings
 from sidecar.store import CLOCK_AHEAD, HandleFact
 
@@ -26,6 +27,7 @@ _BETWEEN = (
     "~"  # the fields; it is in no DID and no handle, and may stand in a cookie (RFC 6265 section 4.1.1)
 )
 _MAX_COOKIE = 4096  # RFC 6265 section 6.1: browsers keep no more
+_REMEMBERED, _MAX_REMEMBERED = 2000, 2048  # headers, and bytes of one: 4 MB for all of them
 
 
 class Session(NamedTuple):
@@ -55,7 +57,7 @@ class Sessions:
         self._secure = not settings.loopback
         self.name = cookie_name("sidecar_session", secure=self._secure, domain=self._domain)
         self._wanted = self.name.encode()
-        self._assigned = self._wanted + b"="
+        self._found: Recent[bytes, bytes] = Recent(_REMEMBERED)
         # One signer for all cookies, its keys derived once: URLSafeSerializer does both for each, which costs
         # more than the HMAC itself.
         self._signer = Signer(
@@ -79,22 +81,21 @@ class Sessions:
 
     def find(self, cookie_headers: list[bytes]) -> bytes | None:
         """The session cookie's value, or None. Raises DuplicateCookies where there are two."""
-        if not cookie_headers:
-            return None
-        if len(cookie_headers) == 1:
-            header = cookie_headers[0]
-            at = header.find(self._assigned)
-            count = header.count(self._wanted)
-            if not count:
-                return None
-            if count == 1 and (at == 0 or (at > 1 and header[at - 2 : at] == b"; ")):
-                start = at + len(self._assigned)
-                end = header.find(b";", start)
-                return (header[start:] if end < 0 else header[start:end]).strip()
-        return self._find_one(cookie_headers)
+        if len(cookie_headers) != 1:
+            return self._find_one(cookie_headers) if cookie_headers else None
+        header = cookie_headers[0]
+        value = self._found.get(header)
+        if value is None and self._wanted in header:
+            value = self._find_one(cookie_headers)
+            if value is not None and len(header) <= _MAX_REMEMBERED:
+                self._found.add(header, value)
+        return value
+
+    def has_seen(self, cookie_header: bytes) -> bool:
+        """Whether this very header came lately, with one session cookie in it."""
+        return self._found.get(cookie_header) is not None
 
     def _find_one(self, cookie_headers: list[bytes]) -> bytes | None:
-        """The long way, for headers in which the name stands twice, or oddly."""
         found = self.find_all(cookie_headers)
         if len(found) > 1:
             raise DuplicateCookies("two session cookies in one request")

@@ -319,12 +319,13 @@ async def test_what_is_remembered_is_no_answer_to_an_odd_uri(uri: bytes, both: t
         *(b"\x00", b"a\x01", b"a\tb", b"a\x7f", b"a\x80", "é".encode(), b"a\r\n b", b"a\rb"),
         *(b"a\nX-Forwarded-Host: evil.net", b"a\r\nX-Forwarded-Uri: /other", b"a\r\n" + SESSION_COOKIE),
         *(SESSION_COOKIE[8:] + b"\r\n" + SESSION_COOKIE, b"a\r\n\r\n", b"x" * 5000),
+        *(SESSION_COOKIE[8:] + b"; z=\x80", SESSION_COOKIE[8:] + b"; z=\x01"),
     ],
 )
 async def test_what_is_remembered_is_no_answer_to_an_odd_cookie(odd: bytes, both: tuple[Way, Way]) -> None:
     fast, plain = both
     known = [request(SESSION_COOKIE)] * 3
-    sent = (*known, request(b"Cookie: " + odd), CLOSE)
+    sent = (*known, request(b"Cookie: " + odd), request(b"Cookie: " + odd), CLOSE)
     same((await fast.raw(*sent), await plain.raw(*sent)))
 
 
