@@ -27,7 +27,7 @@ _BETWEEN = (
     "~"  # the fields; it is in no DID and no handle, and may stand in a cookie (RFC 6265 section 4.1.1)
 )
 _MAX_COOKIE = 4096  # RFC 6265 section 6.1: browsers keep no more
-_REMEMBERED, _MAX_REMEMBERED = 2000, 2048  # headers, and bytes of one: 4 MB for all of them
+_REMEMBERED, _MAX_REMEMBERED = 4000, 1024  # headers, and bytes of one: 4 MB for all of them
 
 
 class Session(NamedTuple):
@@ -57,6 +57,7 @@ class Sessions:
         self._secure = not settings.loopback
         self.name = cookie_name("sidecar_session", secure=self._secure, domain=self._domain)
         self._wanted = self.name.encode()
+        self._assigned = self._wanted + b"="
         self._found: Recent[bytes, bytes] = Recent(_REMEMBERED)
         # One signer for all cookies, its keys derived once: URLSafeSerializer does both for each, which costs
         # more than the HMAC itself.
@@ -86,10 +87,19 @@ class Sessions:
         header = cookie_headers[0]
         value = self._found.get(header)
         if value is None and self._wanted in header:
-            value = self._find_one(cookie_headers)
+            value = self._look_up(header)
             if value is not None and len(header) <= _MAX_REMEMBERED:
                 self._found.add(header, value)
         return value
+
+    def _look_up(self, header: bytes) -> bytes | None:
+        """In a header that has the name; the long way only where it stands there twice, or oddly."""
+        at = header.find(self._assigned)
+        if header.count(self._wanted) > 1 or not (at == 0 or (at > 1 and header[at - 2 : at] == b"; ")):
+            return self._find_one([header])
+        start = at + len(self._assigned)
+        end = header.find(b";", start)
+        return (header[start:] if end < 0 else header[start:end]).strip()
 
     def has_seen(self, cookie_header: bytes) -> bool:
         """Whether this very header came lately, with one session cookie in it."""
