@@ -117,7 +117,7 @@ class Sidecar:
         policy = Policy(settings.apps, settings.groups, scheme=settings.scheme)
         pages = Pages(settings)
         destinations = Destinations(settings, policy)
-        visitors = Visitors(sessions, store, now)
+        visitors = Visitors(settings, sessions=sessions, store=store, feed=feed, now=now)
         slots = Slots(settings.limits.concurrent_sign_ins)
         client = _client(settings)
         development = settings.identity.development_servers
@@ -158,18 +158,14 @@ class Sidecar:
             pages=pages,
             now=now,
         )
-        logout = Logout(
-            settings, sessions=sessions, store=store, feed=feed, visitors=visitors, pages=pages, now=now
-        )
+        logout = Logout(settings, sessions=sessions, store=store, feed=feed, visitors=visitors, pages=pages)
         profile = Profile(
             settings,
             directory=self.directory,
             fetcher=self.fetcher,
-            feed=feed,
             visitors=visitors,
             destinations=destinations,
             pages=pages,
-            now=now,
         )
         metadata = Metadata(client, store=store, feed=feed, now=now)
         routes = _routes(settings, login, callback, logout, profile, metadata)

@@ -16,14 +16,14 @@ from sidecar.atproto.errors import AtprotoError, AuthorizationRefused, InvalidCa
 from sidecar.atproto.oauth import Grant, OAuthClient, SignedIn
 from sidecar.atproto.syntax import ServerUrl
 from sidecar.destinations import Destinations
-from sidecar.errors import OtherBrowser, SidecarError, SignInExpired, TooManyRequests
+from sidecar.errors import OtherBrowser, SidecarError, SignInExpired
 from sidecar.feed import Feed
 from sidecar.limits import Slots
 from sidecar.logs import request_id
 from sidecar.pages import Pages
 from sidecar.pending import Attempt, PendingSignIns
 from sidecar.replies import explain
-from sidecar.responses import response, see_other
+from sidecar.responses import response, retry_after, see_other
 from sidecar.sessions import Session, Sessions, cookie_name, set_cookie
 from sidecar.settings import Settings
 from sidecar.store import Store
@@ -178,9 +178,7 @@ class Callback:
         }
         log.info("sign-in failed", extra=details)
         identifier = request_id.get()
-        headers = [(b"x-request-id", identifier.encode())]
-        if isinstance(error, TooManyRequests):
-            headers.append((b"retry-after", str(error.retry_after).encode()))
+        headers = [(b"x-request-id", identifier.encode()), *retry_after(error)]
         return response(
             self._pages.page(
                 explanation.status,

@@ -23,7 +23,7 @@ from sidecar.origin import refuse_cross_site
 from sidecar.pages import Pages
 from sidecar.pending import Attempt, PendingSignIns
 from sidecar.replies import explain
-from sidecar.responses import response, see_other, set_cookies
+from sidecar.responses import response, retry_after, see_other, set_cookies
 from sidecar.sessions import cookie_name, set_cookie
 from sidecar.settings import Settings
 from sidecar.visitors import Visitors, address, form
@@ -161,9 +161,7 @@ class Login:
         error: AtprotoError | SidecarError | None = None,
     ) -> Response:
         explanation = explain(error) if error is not None else None
-        headers = set_cookies([self._cookie(self._probe, "1", None)])
-        if isinstance(error, TooManyRequests):
-            headers.append((b"retry-after", str(error.retry_after).encode()))
+        headers = [*set_cookies([self._cookie(self._probe, "1", None)]), *retry_after(error)]
         return response(
             self._pages.page(
                 explanation.status if explanation else 200,

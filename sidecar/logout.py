@@ -5,7 +5,6 @@ Doesn't belong here: signing out at the account's own server, which isn't ours t
 """
 
 import logging
-from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +14,7 @@ from sidecar.feed import Feed
 from sidecar.origin import refuse_cross_site
 from sidecar.pages import Pages
 from sidecar.responses import response, set_cookies
-from sidecar.sessions import Session, Sessions, cookie_name, principal, set_cookie
+from sidecar.sessions import Session, Sessions, cookie_name, set_cookie
 from sidecar.settings import Settings
 from sidecar.store import Revocation, Store
 from sidecar.visitors import Visitors, body, cookies
@@ -37,11 +36,9 @@ class Logout:
         feed: Feed,
         visitors: Visitors,
         pages: Pages,
-        now: Callable[[], float],
     ) -> None:
         self._public_url = settings.public_url
         self._public_host = settings.public_host
-        self._handle_max_age = settings.identity.handle_max_age
         self._secure = not settings.loopback
         self._marker = cookie_name("sidecar_signed_out", secure=self._secure)
         self._sessions = sessions
@@ -49,15 +46,12 @@ class Logout:
         self._feed = feed
         self._visitors = visitors
         self._pages = pages
-        self._now = now
 
     async def show(self, request: Request) -> Response:
         """`GET /logout`: a page with the button; a link alone signs nobody out."""
         session = await self._visitors.session(request)
         if session is not None:
-            fact = self._feed.handle_fact(session.did)
-            who = principal(session, fact, now=self._now(), max_age=self._handle_max_age)
-            session = session._replace(handle=who.handle)
+            session = session._replace(handle=self._visitors.principal(session).handle)
         return response(self._pages.page(200, "sign_out", session=session))
 
     async def sign_out(self, request: Request) -> Response:

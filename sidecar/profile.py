@@ -5,7 +5,6 @@ Doesn't belong here: what apps are told (identity_headers.py); the name is decor
 """
 
 import asyncio
-from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,11 +15,9 @@ from sidecar.atproto.identity import Directory
 from sidecar.atproto.syntax import Did
 from sidecar.destinations import Destinations
 from sidecar.errors import TooManyRequests
-from sidecar.feed import Feed
 from sidecar.limits import Slots
 from sidecar.pages import Pages
 from sidecar.responses import response, see_other
-from sidecar.sessions import principal
 from sidecar.settings import Settings
 from sidecar.visible import visible
 from sidecar.visitors import Visitors
@@ -38,21 +35,16 @@ class Profile:
         *,
         directory: Directory,
         fetcher: Fetcher,
-        feed: Feed,
         visitors: Visitors,
         destinations: Destinations,
         pages: Pages,
-        now: Callable[[], float],
     ) -> None:
-        self._handle_max_age = settings.identity.handle_max_age
         self._own_address = settings.base_url + "/"
         self._directory = directory
         self._fetcher = fetcher
-        self._feed = feed
         self._visitors = visitors
         self._destinations = destinations
         self._pages = pages
-        self._now = now
         self._slots = Slots(settings.limits.concurrent_sign_ins)  # each view asks a server
 
     async def show(self, request: Request) -> Response:
@@ -60,8 +52,7 @@ class Profile:
         session = await self._visitors.session(request)
         if session is None:
             return see_other(self._destinations.login(self._own_address))
-        fact = self._feed.handle_fact(session.did)
-        who = principal(session, fact, now=self._now(), max_age=self._handle_max_age)
+        who = self._visitors.principal(session)
         name = await self._display_name(Did(session.did))
         return response(self._pages.page(200, "profile", did=who.did, handle=who.handle, display_name=name))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
+from sidecar.errors import TooManyRequests
 from sidecar.replies import Header, Reply, redirect
 
 
@@ -24,6 +25,11 @@ def see_other(
 ) -> Response:
     """303, so that a POST turns into a GET and its body stays here (RFC 9110 section 15.4.4)."""
     return response(redirect(303, location, set_cookies(cookies)), background=background)
+
+
+def retry_after(error: Exception | None) -> list[Header]:
+    """`Retry-After` for who asked for too much."""
+    return [(b"retry-after", str(error.retry_after).encode())] if isinstance(error, TooManyRequests) else []
 
 
 def set_cookies(cookies: Iterable[str]) -> list[Header]:

@@ -86,16 +86,19 @@ class Sessions:
             return self._find_one(cookie_headers) if cookie_headers else None
         header = cookie_headers[0]
         value = self._found.get(header)
-        if value is None and self._wanted in header:
+        if value is None:
             value = self._look_up(header)
             if value is not None and len(header) <= _MAX_REMEMBERED:
                 self._found.add(header, value)
         return value
 
     def _look_up(self, header: bytes) -> bytes | None:
-        """In a header that has the name; the long way only where it stands there twice, or oddly."""
+        """The long way only where the name stands in the header twice, or oddly."""
+        count = header.count(self._wanted)
+        if not count:
+            return None
         at = header.find(self._assigned)
-        if header.count(self._wanted) > 1 or not (at == 0 or (at > 1 and header[at - 2 : at] == b"; ")):
+        if count > 1 or not (at == 0 or (at > 1 and header[at - 2 : at] == b"; ")):
             return self._find_one([header])
         start = at + len(self._assigned)
         end = header.find(b";", start)

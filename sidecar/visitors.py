@@ -11,7 +11,10 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from sidecar.errors import BadRequest, RequestTooLarge
-from sidecar.sessions import Session, Sessions
+from sidecar.feed import Feed
+from sidecar.policy import Principal
+from sidecar.sessions import Session, Sessions, principal
+from sidecar.settings import Settings
 from sidecar.store import Store
 
 MAX_BODY = 16 * 1024
@@ -21,9 +24,13 @@ _MAX_FIELDS = 16
 class Visitors:
     """Tells who sent a request to one of our pages."""
 
-    def __init__(self, sessions: Sessions, store: Store, now: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, *, sessions: Sessions, store: Store, feed: Feed, now: Callable[[], float]
+    ) -> None:
+        self._handle_max_age = settings.identity.handle_max_age
         self._sessions = sessions
         self._store = store
+        self._feed = feed
         self._now = now
 
     async def session(self, request: Request) -> Session | None:
@@ -33,6 +40,11 @@ class Visitors:
         if session is None or not self._sessions.alive(session, self._now()):
             return None
         return None if await self._store.is_revoked(session.id) else session
+
+    def principal(self, session: Session) -> Principal:
+        """Who that is by now: a handle verified too long ago is none."""
+        fact = self._feed.handle_fact(session.did)
+        return principal(session, fact, now=self._now(), max_age=self._handle_max_age)
 
 
 def cookies(request: Request) -> list[bytes]:
