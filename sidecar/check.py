@@ -104,7 +104,7 @@ class Check:
     def _holds(self, standing: "_Standing", now: float) -> bool:
         return (
             now < standing.until
-            and not self._feed.revoked(standing.session_id)
+            and not self._feed.ended(standing.session_id, standing.who.did, standing.signed_in_at)
             and self._feed.handle_fact(standing.who.did) is standing.fact
         )
 
@@ -126,7 +126,7 @@ class Check:
         if session is None:
             self._tally.forged()
             return self._no_session(target)
-        if self._feed.revoked(session.id):
+        if self._feed.ended(session.id, session.did, session.signed_in_at):
             return self._over(target, session, "revoked")
         if not self._sessions.alive(session, now):
             return self._over(target, session, "expired")
@@ -148,7 +148,7 @@ class Check:
         decision = self._policy.decide(who, target.host)
         until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
         reply = _allowed(who) if decision.allowed else _refused(who, decision)
-        standing = _Standing(reply, session.id, who, decision, fact, until)
+        standing = _Standing(reply, session.id, session.signed_in_at, who, decision, fact, until)
         if decision.allowed:
             if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
                 return self._foreign_websocket(target, session, decision)
@@ -281,6 +281,7 @@ class _Standing(NamedTuple):
 
     reply: Reply
     session_id: str
+    signed_in_at: int
     who: Principal
     decision: Decision
     fact: HandleFact | None

@@ -42,7 +42,7 @@ class Metadata:
         return _status(200, "ok")
 
     async def readyz(self, _: Request) -> Response:
-        """`GET /readyz`: the store answers and checks can be decided."""
+        """`GET /readyz`: the store can be written to, and checks can be decided."""
         try:
             await self._store.ping()
         except StoreUnavailable:

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.errors import StoreUnavailable
 from sidecar.feed import Feed
-from sidecar.store import FeedEntry, HandleFact, Revocation
+from sidecar.store import FeedPage, HandleFact, Revocation
 from sidecar.store.memory import MemoryStore
 
 NOW = 1_800_000_000.0
@@ -36,6 +36,10 @@ def following(store: MemoryStore, clock: Clock, interval: float = 1.0) -> Feed:
     return Feed(store, max_stale=300, now=clock, interval=interval)
 
 
+def is_ended(feed: Feed, session_id: str, did: str = DID, signed_in_at: float = NOW) -> bool:
+    return feed.ended(session_id, did, signed_in_at)
+
+
 async def test_it_is_of_no_use_before_it_has_loaded_and_when_it_has_become_stale(
     store: MemoryStore, clock: Clock
 ) -> None:
@@ -52,10 +56,14 @@ async def test_it_learns_what_was_there_and_what_is_new(store: MemoryStore, cloc
     await feed.catch_up()
     await store.revoke("bb" * 16, expires=NOW + DAY)
     await store.record_handle(DID, "alice.test", verified_at=NOW, expires=NOW + DAY)
-    assert (feed.revoked("aa" * 16), feed.revoked("bb" * 16), feed.handle_fact(DID)) == (True, False, None)
+    assert (is_ended(feed, "aa" * 16), is_ended(feed, "bb" * 16), feed.handle_fact(DID)) == (
+        True,
+        False,
+        None,
+    )
     await feed.catch_up()
     fact = feed.handle_fact(DID)
-    assert feed.revoked("bb" * 16)
+    assert is_ended(feed, "bb" * 16)
     assert fact is not None
     assert fact.handle == "alice.test"
 
@@ -68,7 +76,7 @@ async def test_more_than_a_page_is_loaded_whole(
         await store.revoke(f"{number:032x}", expires=NOW + DAY)
     feed = following(store, clock)
     await feed.catch_up()
-    assert all(feed.revoked(f"{number:032x}") for number in range(25))
+    assert all(is_ended(feed, f"{number:032x}") for number in range(25))
 
 
 async def test_an_entry_can_be_taken_in_at_once_and_an_older_fact_never_wins(
@@ -79,7 +87,7 @@ async def test_an_entry_can_be_taken_in_at_once_and_an_older_fact_never_wins(
     feed.apply(HandleFact(5, DID, "new.test", NOW, NOW + DAY))
     feed.apply(HandleFact(4, DID, "old.test", NOW, NOW + DAY))
     fact = feed.handle_fact(DID)
-    assert feed.revoked("aa" * 16)
+    assert is_ended(feed, "aa" * 16)
     assert fact is not None
     assert fact.handle == "new.test"
 
@@ -94,11 +102,11 @@ async def test_what_has_expired_is_forgotten_but_never_before_its_time(
     for hours in range(1, 73):
         clock.time = NOW + hours * 3600 - 1
         await feed.catch_up()
-        assert feed.revoked(f"{hours:032x}")
+        assert is_ended(feed, f"{hours:032x}")
     clock.time = NOW + 5 * DAY
     await feed.catch_up()
-    assert not feed._revoked
-    assert not feed._forgettable
+    assert not feed._ended.keys
+    assert not feed._ended._by_day
     assert feed.handle_fact(DID) is None
 
 
@@ -107,7 +115,7 @@ async def test_started_it_follows_by_itself_and_stopped_it_does_not(store: Memor
     await feed.start()
     await store.revoke("aa" * 16, expires=NOW + DAY)
     async with asyncio.timeout(5):
-        while not feed.revoked("aa" * 16):
+        while not is_ended(feed, "aa" * 16):
             await asyncio.sleep(0.001)
     await feed.stop()
     await feed.stop()
@@ -119,7 +127,7 @@ class Flaky(MemoryStore):
     down = True
     fault: Exception = StoreUnavailable("pulled")
 
-    async def feed(self, after: int, *, limit: int = 10_000) -> list[FeedEntry]:
+    async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
         if self.down:
             raise self.fault
         return await super().feed(after, limit=limit)
