@@ -17,7 +17,7 @@ from sidecar.store import Revocation
 _DAY = 86400
 _KEPT = (1 << 60) - 1
 _ID = struct.Struct(">QQ")
-_SLICE = 2_000 * _ID.size  # bytes; the event loop is never held up for longer than these take
+_SLICE = 500 * _ID.size  # bytes; the event loop is never held up for longer than these take
 
 
 def key_of(session_id: str) -> int:

@@ -23,7 +23,8 @@ from sidecar.store import CLOCK_AHEAD, AccountRevocation, FeedEntry, HandleFact,
 
 log = logging.getLogger("sidecar")
 
-_PAGE = 5_000  # entries; few enough that the event loop isn't held up for long
+_PATIENCE = 3  # times that the feed is read from the start before we wait for the next round
+_PAGE = 2_000  # entries; few enough that the event loop isn't held up for long
 _TIDY_EVERY = 3600.0  # seconds
 _BACK = 5.0  # seconds that a clock may be set back without our noticing
 
@@ -124,6 +125,7 @@ class Feed:
             now = self._now()
             if now < max(self._latest, self._tidied_at) - _BACK:
                 self._latest = self._tidied_at = now
+                self._accounts = {did: _believed(entry, now) for did, entry in self._accounts.items()}
                 self._start_over("the clock went back")
             await self._read()
             while self._reread is not None:
@@ -144,17 +146,20 @@ class Feed:
                 self._facts[entry.did] = entry
 
     def _end_account(self, entry: AccountRevocation) -> None:
-        """If a clock ahead of ours named the time, it can only mean the sessions until now."""
-        now = self._now()
-        before, expires = entry.before, entry.expires
-        if before > now + CLOCK_AHEAD:
-            before = now
-        known = self._accounts.get(entry.did)
-        if known is not None:
-            before, expires = max(before, known.before), max(expires, known.expires)
+        entry = _believed(entry, self._now())
+        known = self._accounts.get(entry.did, entry)
+        before, expires = max(entry.before, known.before), max(entry.expires, known.expires)
         self._accounts[entry.did] = replace(entry, before=before, expires=expires)
 
     async def _read(self) -> None:
+        """All that is new. Starts over, but not without end, if the store lost what was read."""
+        for _ in range(_PATIENCE):
+            if await self._read_on():
+                return
+        raise StoreUnavailable("the store lost what was read, again and again")
+
+    async def _read_on(self) -> bool:
+        """False if the store's history isn't the one that was read so far."""
         while True:
             page = await self._store.feed(self._seq, limit=_PAGE)
             if self._store_id is None:
@@ -163,7 +168,7 @@ class Feed:
                 same = page.store_id == self._store_id
                 self._store_id = page.store_id
                 self._start_over("the store lost entries" if same else "this is another store")
-                continue
+                return False
             for entry in page.entries:
                 self.apply(entry)
                 self._recording.seen(entry)
@@ -171,7 +176,7 @@ class Feed:
                     self._reread.note(entry)
             self._seq = page.next
             if len(page.entries) < _PAGE:
-                return
+                return True
 
     def _start_over(self, reason: str) -> None:
         log.warning("sign-outs are read anew", extra={"event": "feed_lost", "reason": reason})
@@ -231,6 +236,11 @@ class Feed:
             del self._accounts[did]
         for did in [did for did, fact in self._facts.items() if fact.expires <= now]:
             del self._facts[did]
+
+
+def _believed(entry: AccountRevocation, now: float) -> AccountRevocation:
+    """If a clock ahead of ours named the time, it can only mean the sessions until now."""
+    return entry if entry.before <= now + CLOCK_AHEAD else replace(entry, before=now)
 
 
 @dataclass

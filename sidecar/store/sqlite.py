@@ -218,7 +218,7 @@ def _give_back(db: sqlite3.Connection) -> int:
     surplus = min(int(free) - _SPARE, _PRUNE_STEP)
     if surplus <= 0:
         return 0
-    db.execute(f"PRAGMA incremental_vacuum({surplus})").fetchall()
+    db.executescript(f"PRAGMA incremental_vacuum({surplus})")  # `execute` stops after one page
     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     return surplus
 

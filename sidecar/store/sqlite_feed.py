@@ -77,7 +77,7 @@ def page(db: sqlite3.Connection, after: int, *, now: float, limit: int) -> FeedP
     db.execute("BEGIN")
     try:
         store_id, last = db.execute("SELECT identity.id, feed.seq FROM identity, feed").fetchone()
-        known = not after or db.execute("SELECT 1 FROM numbers WHERE seq=?", (after,)).fetchone() is not None
+        known = not after or db.execute(_KNOWN, {"seq": after}).fetchone() is not None
         rows = db.execute(_PAGE, {"after": after, "now": now, "limit": limit}).fetchall()
     finally:
         db.execute("ROLLBACK")
@@ -86,12 +86,17 @@ def page(db: sqlite3.Connection, after: int, *, now: float, limit: int) -> FeedP
 
 
 def forget_numbers(db: sqlite3.Connection) -> int:
-    """All but those that a reader may still ask after: it asks every second."""
+    """All but the latest: a reader asks every second, and after older numbers only on its way through."""
     oldest = "SELECT seq FROM numbers ORDER BY seq DESC LIMIT 1 OFFSET ?"
     return db.execute(f"DELETE FROM numbers WHERE seq <= ({oldest})", (_NUMBERS,)).rowcount  # noqa: S608 # our own
 
 
 _NUMBERS = 10_000
+
+_KNOWN = """
+SELECT 1 FROM numbers WHERE seq = :seq UNION ALL SELECT 1 FROM revocations WHERE seq = :seq
+UNION ALL SELECT 1 FROM accounts WHERE seq = :seq UNION ALL SELECT 1 FROM handles WHERE seq = :seq
+"""
 
 # Each arm is cut before the union, or every page would read and sort all that remains.
 _PAGE = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import StoreFull
-from sidecar.store import AccountRevocation, HandleFact, Revocation, Store
+from sidecar.store import AccountRevocation, FeedEntry, HandleFact, Revocation, Store
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
 
@@ -213,7 +213,7 @@ async def test_a_number_that_was_never_given_out_is_not_continued(store: Store) 
 
 
 async def test_what_is_written_back_is_recorded_as_by_its_own_verb_and_twice_is_no_more(store: Store) -> None:
-    entries = [
+    entries: list[FeedEntry] = [
         Revocation(77, SESSION, LATER),
         AccountRevocation(5, ALICE, NOW, LATER),
         HandleFact(3, ALICE, "alice.test", NOW, LATER),
