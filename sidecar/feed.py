@@ -12,19 +12,21 @@ is let in.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from sidecar.ended import EndedSessions, key_of
+from sidecar.ended import EndedAccounts, EndedSessions, key_of
 from sidecar.errors import StoreUnavailable
 from sidecar.recording import Recording, write_back
-from sidecar.store import CLOCK_AHEAD, AccountRevocation, FeedEntry, HandleFact, Revocation, Store
+from sidecar.store import CLOCK_AHEAD, AccountRevocation, FeedEntry, HandleFact, Revocation, SignOut, Store
 
 log = logging.getLogger("sidecar")
 
 _PATIENCE = 3  # times that the feed is read from the start before we wait for the next round
 _PAGE = 2_000  # entries; few enough that the event loop isn't held up for long
+_LATELY = 100  # entries that are looked up in every round, beside others in turn
 _TIDY_EVERY = 3600.0  # seconds
 _BACK = 5.0  # seconds that a clock may be set back without our noticing
 
@@ -48,7 +50,9 @@ class Feed:
         self._latest = 0.0
         self._ended = EndedSessions()
         self._keys = self._ended.keys
-        self._accounts: dict[str, AccountRevocation] = {}
+        self._accounts = EndedAccounts()
+        self._ended_dids = self._accounts.entries
+        self._lately: deque[SignOut] = deque(maxlen=_LATELY)
         self._facts: dict[str, HandleFact] = {}
         self._recording = Recording(store, now=now)
         self._reread: _Reread | None = None
@@ -69,12 +73,8 @@ class Feed:
     def ended(self, session_id: str, did: str, signed_in_at: float) -> bool:
         """Whether the session ended early, alone or with all of its account. `session_id`: 32 hex digits."""
         return (bool(self._keys) and key_of(session_id) in self._keys) or (
-            bool(self._accounts) and did in self._accounts and self._account_ended(did, signed_in_at)
+            did in self._ended_dids and self._accounts.end(did, signed_in_at, self._now())
         )
-
-    def _account_ended(self, did: str, signed_in_at: float) -> bool:
-        """A session that a clock ahead of ours began can't be said to be later than anything."""
-        return signed_in_at < self._accounts[did].before or signed_in_at > self._now() + CLOCK_AHEAD
 
     def handle_fact(self, did: str) -> HandleFact | None:
         """What was last learned of the DID's handle."""
@@ -125,8 +125,9 @@ class Feed:
             now = self._now()
             if now < max(self._latest, self._tidied_at) - _BACK:
                 self._latest = self._tidied_at = now
-                self._accounts = {did: _believed(entry, now) for did, entry in self._accounts.items()}
+                self._accounts.clock_went_back(now)
                 self._start_over("the clock went back")
+            await self._audit(now)
             await self._read()
             while self._reread is not None:
                 await self._write_back(self._reread, now)
@@ -139,17 +140,19 @@ class Feed:
         if isinstance(entry, Revocation):
             self._ended.add(entry.session_id, entry.expires)
         elif isinstance(entry, AccountRevocation):
-            self._end_account(entry)
+            self._accounts.add(entry, self._now())
         else:
             known = self._facts.get(entry.did)
             if known is None or known.seq < entry.seq:
                 self._facts[entry.did] = entry
 
-    def _end_account(self, entry: AccountRevocation) -> None:
-        entry = _believed(entry, self._now())
-        known = self._accounts.get(entry.did, entry)
-        before, expires = max(entry.before, known.before), max(entry.expires, known.expires)
-        self._accounts[entry.did] = replace(entry, before=before, expires=expires)
+    async def _audit(self, now: float) -> None:
+        """Look up the latest entries, and some others in turn, for what a store may have lost in silence."""
+        some = [*self._lately, *self._ended.few(now), *self._accounts.few()]
+        wait = self._recording
+        known = [each for each in some if each.expires > now + CLOCK_AHEAD and not wait.holds(each)]
+        if self._reread is None and known and await self._store.lacking(known):
+            self._start_over("the store lost entries")
 
     async def _read(self) -> None:
         """All that is new. Starts over, but not without end, if the store lost what was read."""
@@ -167,16 +170,23 @@ class Feed:
             if page.store_id != self._store_id or not page.continues:
                 same = page.store_id == self._store_id
                 self._store_id = page.store_id
-                self._start_over("the store lost entries" if same else "this is another store")
+                self._start_over("the store was changed" if same else "this is another store")
                 return False
             for entry in page.entries:
-                self.apply(entry)
-                self._recording.seen(entry)
-                if self._reread is not None:
-                    self._reread.note(entry)
+                self._learn(entry)
             self._seq = page.next
             if len(page.entries) < _PAGE:
                 return True
+
+    def _learn(self, entry: FeedEntry) -> None:
+        """From the store."""
+        self.apply(entry)
+        if isinstance(entry, HandleFact):
+            return
+        self._lately.append(entry)
+        self._recording.seen(entry)
+        if self._reread is not None:
+            self._reread.note(entry)
 
     def _start_over(self, reason: str) -> None:
         log.warning("sign-outs are read anew", extra={"event": "feed_lost", "reason": reason})
@@ -191,7 +201,7 @@ class Feed:
         written = 0
         async for sessions in self._ended.without(reread.sessions):
             written += await write_back(self._store, sessions, now)
-        accounts = [entry for entry in self._accounts.values() if not reread.has(entry)]
+        accounts = [entry for entry in self._ended_dids.values() if not reread.has(entry)]
         written += await write_back(self._store, accounts, now)
         facts = [fact for fact in reread.facts.values() if self._is_newer(fact, now)]
         written += await write_back(self._store, facts, now)
@@ -232,15 +242,9 @@ class Feed:
             return
         self._tidied_at = now
         await self._ended.forget(now)
-        for did in [did for did, entry in self._accounts.items() if entry.expires <= now]:
-            del self._accounts[did]
+        self._accounts.forget(now)
         for did in [did for did, fact in self._facts.items() if fact.expires <= now]:
             del self._facts[did]
-
-
-def _believed(entry: AccountRevocation, now: float) -> AccountRevocation:
-    """If a clock ahead of ours named the time, it can only mean the sessions until now."""
-    return entry if entry.before <= now + CLOCK_AHEAD else replace(entry, before=now)
 
 
 @dataclass
@@ -251,10 +255,10 @@ class _Reread:
     sessions: set[int] = field(default_factory=set)
     accounts: dict[str, AccountRevocation] = field(default_factory=dict)
 
-    def note(self, entry: FeedEntry) -> None:
+    def note(self, entry: SignOut) -> None:
         if isinstance(entry, Revocation):
             self.sessions.add(key_of(entry.session_id))
-        elif isinstance(entry, AccountRevocation):
+        else:
             self.accounts[entry.did] = entry
 
     def has(self, entry: AccountRevocation) -> bool:

@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from sidecar.errors import StoreUnavailable
-from sidecar.store import AccountRevocation, FeedEntry, HandleFact, Revocation, Store
+from sidecar.store import AccountRevocation, FeedEntry, Revocation, SignOut, Store
 
 log = logging.getLogger("sidecar")
 
 _AT_ONCE = 500  # entries; the store's write lock is never held for long
-
-SignOut = Revocation | AccountRevocation
 
 
 class Recording:
@@ -44,10 +42,12 @@ class Recording:
         """Whether no attempt to record the sign-out of this session or account has succeeded."""
         return name in self._failed
 
-    def seen(self, entry: FeedEntry) -> None:
+    def holds(self, entry: SignOut) -> bool:
+        """Whether the store may not have the entry yet."""
+        return _name(entry) in self._unseen
+
+    def seen(self, entry: SignOut) -> None:
         """The feed shows the entry, so it is recorded."""
-        if not self._unseen or isinstance(entry, HandleFact):
-            return
         mine = self._unseen.get(_name(entry))
         if mine is not None and _covers(entry, mine):
             self._drop(_name(entry))

@@ -15,8 +15,9 @@ the feed into memory: it asks for all entries after the last number it knows. So
   too: the numbers it gives out from then on differ from those it gave out before.
 - Every page carries the store's id, a random one made together with the store, and says whether the store
   knows the number that the reader asked from. Another id, or a number that the store doesn't know, means that
-  entries were lost. Then a process reads the feed from the start and writes back what it remembers
-  (`write_back`). It lets nobody in until both are done (feed.py).
+  entries were lost. So does an entry that a process remembers and the store lacks (`lacking`). Then the
+  process reads the feed from the start and writes back what it remembers (`write_back`). It lets nobody in
+  until both are done (feed.py).
 - A verb that returns has been recorded where the next start of the sidecar will look. A store whose file was
   deleted or replaced raises StoreUnavailable instead, and opens what is there now.
 """
@@ -64,7 +65,8 @@ class HandleFact:
     expires: float
 
 
-FeedEntry = Revocation | AccountRevocation | HandleFact
+SignOut = Revocation | AccountRevocation
+FeedEntry = SignOut | HandleFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class FeedPage:
     """Live entries in rising order, and where they come from.
 
     `next`: the number to ask after next time. `continues`: False if the store doesn't know the number that
-    was asked after, so its history isn't the one that the reader has followed.
+    was asked after, or its file was opened anew since the last page: its history may be another one than the
+    reader has followed.
     """
 
     store_id: str
@@ -142,6 +145,9 @@ class Store(Protocol):
 
     async def write_back(self, entries: Sequence[FeedEntry]) -> None:
         """Record each entry as its own verb would, all in one step. Their numbers are ignored."""
+
+    async def lacking(self, entries: Sequence[SignOut]) -> list[SignOut]:
+        """Those that the store doesn't have, or not so that they end as much."""
 
     async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
         """Live entries with `seq > after`, at most `limit`; 0 asks from the start."""

@@ -87,7 +87,7 @@ class DatabaseFile:
                     self._real.unlink()
             elif self._there() != self._opened:
                 with suppress(sqlite3.Error):
-                    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # what only a lost -wal has
+                    self._save(db)
             db.close()
 
     def verify(self) -> None:
@@ -99,6 +99,15 @@ class DatabaseFile:
         """Close every connection, so that the next use opens what is there now."""
         for user in list(self._open):
             user.disconnect()
+
+    def _save(self, db: sqlite3.Connection) -> None:
+        """Bring what only a lost log has into the database, unless somebody uses another log for it already.
+
+        This waits for whoever is writing. All who write after that notice the change first (SqliteStore), so
+        nothing is added to the lost log any more.
+        """
+        if self._there()[1] in (None, self._opened[1]):
+            db.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
 
     def _discard_remains(self) -> None:
         """A log belongs to one database, and an index to one log: none may be read with another."""

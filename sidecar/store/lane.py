@@ -32,6 +32,7 @@ class Lane:
         self._working = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._closed = False
+        self.opened = 0  # times that a connection was opened
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` returns. Raises StoreUnavailable (closed, file changed), sqlite3.Error, OSError."""
@@ -55,6 +56,7 @@ class Lane:
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._db is None:
             self._db = self._file.connect(self)
+            self.opened += 1
         self._file.verify()
         self._db.execute("PRAGMA shrink_memory")  # forgets pages: the file may have been written over
         result = work(self._db)

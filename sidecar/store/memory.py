@@ -10,7 +10,15 @@ from dataclasses import replace
 from itertools import takewhile
 
 from sidecar.errors import StoreFull
-from sidecar.store import CLOCK_AHEAD, AccountRevocation, FeedEntry, FeedPage, HandleFact, Revocation
+from sidecar.store import (
+    CLOCK_AHEAD,
+    AccountRevocation,
+    FeedEntry,
+    FeedPage,
+    HandleFact,
+    Revocation,
+    SignOut,
+)
 
 
 class MemoryStore:
@@ -124,6 +132,17 @@ class MemoryStore:
                 await self.record_handle(
                     entry.did, entry.handle, verified_at=entry.verified_at, expires=entry.expires
                 )
+
+    async def lacking(self, entries: Sequence[SignOut]) -> list[SignOut]:
+        now = self._now()
+        return [entry for entry in entries if not self._has(entry, now)]
+
+    def _has(self, entry: SignOut, now: float) -> bool:
+        if isinstance(entry, Revocation):
+            session = self._revocations.get(entry.session_id)
+            return session is not None and session.expires > now
+        account = self._accounts.get(entry.did)
+        return account is not None and account.ends_as_much_as(entry)
 
     async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
         now = self._now()

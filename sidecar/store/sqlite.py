@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,7 @@ from sidecar.store import (
     FeedPage,
     HandleFact,
     Revocation,
+    SignOut,
     sqlite_feed,
 )
 from sidecar.store.lane import Lane
@@ -55,6 +57,7 @@ class SqliteStore:
         self._patience = patience
         self._writer = Lane("store-writes", path)
         self._reader = Lane("store-reads", path)
+        self._followed = 0  # the reader's connection that the last page came from
         self._probing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -148,17 +151,22 @@ class SqliteStore:
         believed = self._now() + CLOCK_AHEAD
         await self._write(lambda db: sqlite_feed.write_back(db, entries, believed=believed))
 
+    async def lacking(self, entries: Sequence[SignOut]) -> list[SignOut]:
+        now = self._now()
+        return await self._on(self._reader, lambda db: sqlite_feed.lacking(db, entries, now=now))
+
     async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
         now = self._now()
-        return await self._on(self._reader, lambda db: sqlite_feed.page(db, after, now=now, limit=limit))
+        page = await self._on(self._reader, lambda db: sqlite_feed.page(db, after, now=now, limit=limit))
+        reopened, self._followed = self._reader.opened != self._followed, self._reader.opened
+        return replace(page, continues=False) if reopened and after else page
 
     # threads
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work` in one transaction, which takes the write lock before it reads.
 
-        Whoever opens a changed file anew first saves what the old -wal has. With the lock held, nothing is
-        added to that any more.
+        If the file has changed by then, nothing is added to a log that somebody may have saved (file.py).
         """
 
         def transaction(db: sqlite3.Connection) -> T:

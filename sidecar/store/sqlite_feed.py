@@ -7,7 +7,7 @@ Doesn't belong here: transactions (sqlite.py), tables (schema.py).
 import sqlite3
 from collections.abc import Iterable
 
-from sidecar.store import AccountRevocation, FeedEntry, FeedPage, HandleFact, Revocation
+from sidecar.store import AccountRevocation, FeedEntry, FeedPage, HandleFact, Revocation, SignOut
 
 
 def revoke(db: sqlite3.Connection, session_id: str, expires: float) -> Revocation:
@@ -70,6 +70,18 @@ def write_back(db: sqlite3.Connection, entries: Iterable[FeedEntry], *, believed
                 expires=entry.expires,
                 believed=believed,
             )
+
+
+def lacking(db: sqlite3.Connection, entries: Iterable[SignOut], *, now: float) -> list[SignOut]:
+    return [entry for entry in entries if not _has(db, entry, now)]
+
+
+def _has(db: sqlite3.Connection, entry: SignOut, now: float) -> bool:
+    if isinstance(entry, Revocation):
+        query = "SELECT 1 FROM revocations WHERE session_id=? AND expires>?"
+        return db.execute(query, (entry.session_id, now)).fetchone() is not None
+    query = "SELECT 1 FROM accounts WHERE did=? AND before>=? AND expires>=?"
+    return db.execute(query, (entry.did, entry.before, entry.expires)).fetchone() is not None
 
 
 def page(db: sqlite3.Connection, after: int, *, now: float, limit: int) -> FeedPage:

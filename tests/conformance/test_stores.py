@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import StoreFull
-from sidecar.store import AccountRevocation, FeedEntry, HandleFact, Revocation, Store
+from sidecar.store import AccountRevocation, FeedEntry, HandleFact, Revocation, SignOut, Store
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
 
@@ -226,6 +226,18 @@ async def test_what_is_written_back_is_recorded_as_by_its_own_verb_and_twice_is_
     await store.write_back(entries)
     assert (await store.feed(last)).entries == []
     await store.write_back([])
+
+
+async def test_a_store_says_which_entries_it_lacks(store: Store, clock: Clock) -> None:
+    entries: list[SignOut] = [Revocation(0, SESSION, LATER), AccountRevocation(0, ALICE, NOW, LATER)]
+    assert await store.lacking(entries) == entries
+    await store.write_back(entries)
+    assert await store.lacking([]) == await store.lacking(entries) == []
+    more = [AccountRevocation(0, ALICE, NOW + 1, LATER), AccountRevocation(0, ALICE, NOW, LATER + 1)]
+    less = [AccountRevocation(0, ALICE, NOW - 1, LATER - 1)]
+    assert await store.lacking([*more, *less]) == more
+    clock.time = LATER
+    assert await store.lacking(entries[:1]) == entries[:1]
 
 
 async def test_a_session_is_revoked_once_and_the_second_call_says_what_the_first_did(store: Store) -> None:

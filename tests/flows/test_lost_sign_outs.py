@@ -33,6 +33,19 @@ def copied_over(club: Club, backup: Path) -> None:
     shutil.copyfile(backup, club.database)
 
 
+def copied_over_after_a_checkpoint(club: Club, backup: Path) -> None:
+    with closing(sqlite3.connect(club.database)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        copied_over(club, backup)
+
+
+def copied_over_while_the_log_has_a_part(club: Club, backup: Path) -> None:
+    with closing(sqlite3.connect(club.database, isolation_level=None)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("UPDATE feed SET seq = seq + 1")
+        copied_over(club, backup)
+
+
 def moved_over(club: Club, backup: Path) -> None:
     shutil.move(backup, club.database)
 
@@ -93,6 +106,8 @@ def emptied(club: Club, backup: Path) -> None:
 MISHAPS = [
     restored,
     copied_over,
+    copied_over_after_a_checkpoint,
+    copied_over_while_the_log_has_a_part,
     copied_over_without_its_log,
     moved_over,
     moved_over_without_its_log,

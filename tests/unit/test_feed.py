@@ -270,6 +270,41 @@ async def test_the_newest_word_on_a_handle_wins_whoever_remembers_it(clock: Cloc
     assert [fact and fact.handle for fact in facts] == ["b.test", "late.test", None]
 
 
+@pytest.mark.parametrize("known", [1, 40, 3000])
+async def test_what_a_store_lost_in_silence_is_found_in_time_and_the_latest_at_once(
+    clock: Clock, known: int
+) -> None:
+    store = Restored(now=clock)
+    ids = [secrets.token_hex(16) for _ in range(known)]
+    await store.revoke_account(DID, before=NOW, expires=NOW + 9 * DAY)
+    for session in ids:
+        await store.revoke(session, expires=NOW + 9 * DAY)
+    feed = following(store, clock)
+    await feed.catch_up()
+    for lost, rounds in ((ids[-1], 1), (ids[0], known // 100 + 2), (ids[known // 2], known // 100 + 2)):
+        if lost in store._revocations:
+            del store._feed[store._revocations.pop(lost).seq]
+        for _ in range(rounds):
+            await feed.catch_up()
+        assert await store.is_revoked(lost)
+    del store._feed[store._accounts.pop(DID).seq]
+    for _ in range(3):
+        await feed.catch_up()
+    assert DID in store._accounts
+    assert store.written <= 4
+
+
+async def test_what_is_not_recorded_yet_is_not_taken_for_lost(clock: Clock) -> None:
+    store = Locked(now=clock)
+    feed = following(store, clock)
+    await feed.catch_up()
+    with pytest.raises(StoreUnavailable):
+        await feed.revoke("aa" * 16, expires=NOW + 9 * DAY)
+    for _ in range(3):
+        await feed.catch_up()
+        assert feed.usable(NOW)
+
+
 async def test_a_store_that_loses_its_entries_again_and_again_is_left_for_the_next_round(
     clock: Clock,
 ) -> None:
@@ -349,7 +384,7 @@ async def test_an_accounts_entry_ends_the_sessions_that_began_before_it_and_no_o
     assert is_ended(other, "aa" * 16, DID, NOW + 5)
     clock.time += 2 * DAY
     await other.catch_up()
-    assert not other._accounts
+    assert not other._accounts.entries
 
 
 async def test_an_account_that_a_clock_ahead_ended_can_sign_in_again(

@@ -364,6 +364,17 @@ async def test_every_verb_notices_that_the_file_is_gone_and_the_next_call_opens_
         await call()
 
 
+async def test_a_file_that_was_opened_anew_is_no_continuation(store: SqliteStore, path: Path) -> None:
+    revoked = await store.revoke("aa" * 16, expires=LATER)
+    assert (await store.feed(0)).continues
+    assert (await store.feed(revoked.seq)).continues
+    without(path, "-shm")
+    with pytest.raises(StoreUnavailable):
+        await store.feed(revoked.seq)
+    assert not (await store.feed(revoked.seq)).continues
+    assert (await store.feed(revoked.seq)).continues
+
+
 async def test_what_was_in_a_log_that_was_removed_is_saved(store: SqliteStore, path: Path) -> None:
     await store.revoke("aa" * 16, expires=LATER)
     without(path, "-wal")
