@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sidecar.atproto.errors import AtprotoError, AuthorizationRefused, InvalidCallback
-from sidecar.atproto.oauth import Grant, OAuthClient, SignedIn
+from sidecar.atproto.oauth import Grant, OAuthClient, SignedIn, SignInFailed
 from sidecar.atproto.syntax import ServerUrl
 from sidecar.destinations import Destinations
 from sidecar.errors import OtherBrowser, SidecarError, SignInExpired
@@ -32,8 +32,9 @@ from sidecar.visitors import Visitors
 log = logging.getLogger("sidecar")
 
 _MAX_PARAMS = 16
-# What prompt=select_account is answered where the browser has no account there (OpenID Connect Core 3.1.2.6).
-_NOBODY_TO_CHOOSE = "account_selection_required"
+# How servers answer if the browser has no account there that could be chosen or go on (OpenID Connect Core
+# 3.1.2.6).
+_NOBODY_SIGNED_IN = ("account_selection_required", "login_required")
 
 
 class Callback:
@@ -82,9 +83,9 @@ class Callback:
                 if attempt is None:
                     return self._redelivered(former)
                 return await self._finish(attempt, params, former)
-        except AtprotoError as error:
-            return self._failed(error, attempt, error.grant)
-        except SidecarError as error:
+        except SignInFailed as failure:
+            return self._failed(failure.error, attempt, failure.grant)
+        except (AtprotoError, SidecarError) as error:
             return self._failed(error, attempt)
 
     async def _take(self, request: Request, state: str, former: Session | None) -> Attempt | None:
@@ -108,15 +109,17 @@ class Callback:
         try:
             signed_in = await self._client.finish(attempt.sign_in, params)
         except AuthorizationRefused as error:
-            if error.error != _NOBODY_TO_CHOOSE or attempt.asked_again:
+            if error.error not in _NOBODY_SIGNED_IN or attempt.asked_again:
                 raise
             return await self._ask_again(attempt)
         return await self._welcome(attempt, signed_in, former)
 
     async def _ask_again(self, attempt: Attempt) -> Response:
-        """The server remembers no account to choose from, so it is asked, once, to have one sign in."""
-        wanted = attempt.sign_in.did or ServerUrl(attempt.sign_in.issuer)
-        sign_in, authorization_url = await self._client.start(wanted, prompt="login")
+        """Nobody is signed in at the server. Ask it, once, to let the person sign in there."""
+        former = attempt.sign_in
+        sign_in, authorization_url = await self._client.start(
+            former.did or ServerUrl(former.issuer), prompt="login", login_hint=former.login_hint
+        )
         binding = await self._pending.keep(Attempt(sign_in, attempt.return_to, asked_again=True))
         spent = self._pending.cookie_name(attempt.sign_in.state)
         cookies = [self._pending.cookie(sign_in.state, binding), self._pending.deletion(spent)]

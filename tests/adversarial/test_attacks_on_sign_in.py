@@ -74,7 +74,8 @@ async def test_a_mixed_up_issuer_is_refused_on_success_and_on_errors(world: Worl
     assert code_of(refused) == expected
     departed = await world.depart(browser, "alice.pds.net")
     denied = await browser.open(changed(world.network.deny(departed.headers["location"]), iss=iss))
-    assert code_of(denied) == expected
+    # a refusal has no code that could go to the wrong server, and some servers leave `iss` out of it
+    assert code_of(denied) == ("access_denied" if iss is None else expected)
     assert not await signed_in(browser)
 
 

@@ -5,8 +5,8 @@ there. Nothing is random about it but the secrets it hands out.
 
 What it says can be bent for a test. Documents and answers are plain data to change: `metadata`,
 `token_response`, `par_response`, `callback` (None leaves a member out); `callback_extra` appends parameters;
-`refusals` refuse an endpoint's requests outright; `habits` are those of servers in use; `nonces` has faults of
-its own. Anything else: `FakeNetwork.answer`.
+`refusals` refuse an endpoint's requests outright; `habits` are those of servers in use; `nonces` has faults
+of its own. Anything else: `FakeNetwork.answer`.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What authorization servers in use do beside the OAuth profile, each to be switched on by a test.
 
-Every one was seen in a real server's build, or read in its source and reproduced. `None`, `False` and zero: as
-the profile has it. Faults of nonces are in proofs.py.
+Every one was seen in a real server's build, or read in its source and reproduced. Unless switched on, the
+server does as the profile says. Faults of nonces are in proofs.py.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from typing import Any, Literal
 class Habits:
     """Of one server.
 
-    `takes_proofs_from_the_future`: seconds by which the `iat` of a proof may be ahead; one server allows none.
+    `takes_proofs_from_the_future`: seconds by which the `iat` of a proof may be ahead; one server takes none.
     `burns_codes_first`: the code is gone before the proof is looked at.
     `keeps_documents`: a client's metadata is fetched once and never again; its `jwks_uri` every time.
     `errors_without_iss`: a refusal in the browser doesn't say whose it is.

@@ -27,8 +27,8 @@ class Nonces:
     """A new nonce with every answer; the latest ones are good, or in `strict` mode only the very latest.
 
     `fault`: silent: challenges without naming a nonce. stubborn: always the same, and never content with it.
-    endless: always a new one, and never content. garbled: names something that is no nonce. mute: one that it
-    doesn't know is an invalid proof, and no word about another. optional: asks for none, but refuses a stale one.
+    endless: always a new one, and never content. garbled: names something that is no nonce. mute: calls the
+    proof invalid for one that it doesn't know, and names no other. optional: asks for none, refuses a stale one.
     """
 
     strict: bool = False

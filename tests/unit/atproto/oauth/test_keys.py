@@ -75,18 +75,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "")
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="no text"):
+    with pytest.raises(ValueError, match="isn't a text file"):
         load_keys(path)
 
 
 @pytest.mark.parametrize(
     ("document", "fix"),
     [
-        ("nonsense", "no JSON"),
-        ([KEY], "no JWK set"),
-        ({"keys": KEY}, "no JWK set"),
+        ("nonsense", "isn't JSON"),
+        ([KEY], "isn't a JWK set"),
+        ({"keys": KEY}, "isn't a JWK set"),
         ({"keys": []}, "no key"),
-        ({"keys": ["key"]}, "key 1 is no JSON object"),
+        ({"keys": ["key"]}, "key 1 isn't a JSON object"),
         ({"keys": [KEY, {**P384, "kid": "k"}]}, "key 2 is not for ES256"),
         ({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "k"}]}, "key 1 is not for ES256"),
         ({"keys": [{**KEY, "alg": "ES384"}]}, "key 1 is not for ES256"),
