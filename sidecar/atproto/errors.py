@@ -3,7 +3,7 @@
 Owns: the names. Every error carries a stable `code` (safe to show and to search for) and says whether trying
 again later may help (`transient`). The message is for the log: it may quote what a stranger's server said,
 cut to a sane length, and never carries codes, tokens or state.
-Doesn't belong here: what a person is told (sidecar/replies.py).
+Doesn't belong here: what a person is told (replies/words.py).
 
     AtprotoError
     ├── InvalidIdentifier          what was typed is no handle, DID or server address
