@@ -2,7 +2,8 @@
 
 Owns: `canonical_host`, the only way a host enters a comparison; `HostTable`, exact hosts and `*.domain`.
 Doesn't belong here: what a host may do (access/policy.py), where it comes from (request/forwarded.py,
-settings/values.py). Pure."""
+settings/values.py). Pure.
+"""
 
 import ipaddress
 import re

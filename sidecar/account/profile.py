@@ -2,7 +2,8 @@
 
 Owns: `GET /`, and the display name, read from the person's own PDS.
 Doesn't belong here: what apps are told (access/identity_headers.py); the name is decoration and no app gets
-it."""
+it.
+"""
 
 import asyncio
 

@@ -2,7 +2,8 @@
 
 Owns: the checks, each a small function that yields what it found, and what to do about it.
 Doesn't belong here: faults of the configuration alone (config_file/consistency.py), how the world is asked
-(probes.py)."""
+(probes.py).
+"""
 
 import asyncio
 import json

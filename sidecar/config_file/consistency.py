@@ -2,7 +2,8 @@
 
 Owns: every rule that needs more than one value, or the world outside the file, to be judged.
 Doesn't belong here: reading (reader.py), one value's syntax (settings/values.py), what needs the network
-(commands/doctor.py)."""
+(commands/doctor.py).
+"""
 
 import ipaddress
 from collections.abc import Iterator

@@ -3,7 +3,8 @@
 Owns: the template environment (the operator's folder first, then ours), autoescape, the pages' security
 headers, pages prepared for the hot path.
 Doesn't belong here: the words for errors (replies/words.py), which page is shown when (signin/login.py,
-check/check.py, …)."""
+check/check.py, …).
+"""
 
 import base64
 import hashlib

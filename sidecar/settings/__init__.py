@@ -3,7 +3,8 @@
 Owns: the shape of the configuration. `config/sidecar.example.toml` and `docs/configuration.md` are generated
 from here (config_file/example.py).
 Doesn't belong here: reading it (config_file/reader.py), what contradicts what (config_file/consistency.py),
-how one value is parsed (values.py, addresses.py)."""
+how one value is parsed (values.py, addresses.py).
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
