@@ -7,67 +7,57 @@ Doesn't belong here: behaviour.
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 
 import httpx
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
-from sidecar import __version__, config, logs
+from sidecar import __version__, logs, routes
+from sidecar.access.policy import Policy
+from sidecar.account.logout import Logout
+from sidecar.account.profile import Profile
 from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory
 from sidecar.atproto.oauth import Client, OAuthClient, load_keys, loopback_client
 from sidecar.atproto.syntax import Did
 from sidecar.atproto.transport import Resolve
-from sidecar.callback import Callback
-from sidecar.check import Check
-from sidecar.destinations import Destinations
+from sidecar.check.check import Check
+from sidecar.check.refusals import Refusals
+from sidecar.check.tally import Tally
+from sidecar.entrance.gate import GATE, Gate
+from sidecar.entrance.machines import Machines
 from sidecar.errors import StoreUnavailable
-from sidecar.feed import Feed
-from sidecar.gate import Gate
-from sidecar.limits import Slots
-from sidecar.login import Login
-from sidecar.logout import Logout
-from sidecar.metadata import Metadata
-from sidecar.pages import Pages
-from sidecar.pending import PendingSignIns
-from sidecar.policy import Policy
-from sidecar.profile import Profile
-from sidecar.replies import redirect
-from sidecar.responses import response
-from sidecar.reverify import Reverifier
-from sidecar.sessions import Sessions
+from sidecar.replies.pages import Pages
+from sidecar.request.return_to import Destinations
+from sidecar.sessions.bearers import Bearers
+from sidecar.sessions.cookie import Sessions
+from sidecar.sessions.feed import Feed
+from sidecar.sessions.reverify import Reverifier
 from sidecar.settings import Settings
+from sidecar.signin.callback import Callback
+from sidecar.signin.login import Login
+from sidecar.signin.pending import PendingSignIns
 from sidecar.store import Store
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
-from sidecar.tally import Tally
-from sidecar.visitors import Visitors
+from sidecar.visit.limits import Slots
+from sidecar.visit.visitors import Visitors
 
 log = logging.getLogger("sidecar")
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _PRUNE_EVERY = 300.0  # seconds
 
 
-def create() -> "Sidecar":
-    """The app as uvicorn's workers make it: configuration from the file named in `SIDECAR_CONFIG`, and the
-    environment.
+def create(settings: Settings) -> "Sidecar":
+    """The app as uvicorn's workers make it.
 
-    Raises SystemExit where there can be no app, with the code by which uvicorn knows that a new worker would
-    fail the same way: it would start them without end.
+    Raises SystemExit if there can be no app. Its code tells uvicorn that a new worker would fail too:
+    otherwise it would start them without end.
     """
-    path = os.environ.get("SIDECAR_CONFIG")
     try:
-        settings = config.load(Path(path) if path else None, os.environ)
         logs.configure(settings.log)
         return Sidecar(settings)
     except Exception as error:
@@ -103,11 +93,13 @@ class Sidecar:
             now=now,
         )
         self.sessions = Sessions(settings)
+        self.bearers = Bearers(settings, sessions=self.sessions, feed=self.feed)
         self.gate = self._wire()
         self._life = AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            scope.get("state", {})[GATE] = self.gate  # the fast path finds it there
             await self._lifespan(receive, send)
         else:
             await self.gate(scope, receive, send)
@@ -116,7 +108,7 @@ class Sidecar:
         settings, now, store, feed, sessions = self.settings, self.now, self.store, self.feed, self.sessions
         policy = Policy(settings.apps, settings.groups, scheme=settings.scheme)
         pages = Pages(settings)
-        destinations = Destinations(settings, policy)
+        destinations = Destinations(settings, policy.knows)
         visitors = Visitors(settings, sessions=sessions, store=store, feed=feed, now=now)
         slots = Slots(settings.limits.concurrent_sign_ins)
         client = _client(settings)
@@ -125,12 +117,13 @@ class Sidecar:
         pending = PendingSignIns(
             store, settings.session.cookie_secrets, secure=not settings.loopback, now=now
         )
+        refusals = Refusals(settings, pages=pages, destinations=destinations, deletions=sessions.deletions)
         check = Check(
             settings,
             policy=policy,
             sessions=sessions,
-            feed=feed,
-            pages=pages,
+            bearers=self.bearers,
+            refusals=refusals,
             tally=self.tally,
             seen=self.reverifier.seen,
             now=now,
@@ -167,10 +160,10 @@ class Sidecar:
             destinations=destinations,
             pages=pages,
         )
-        metadata = Metadata(client, store=store, feed=feed, now=now)
-        routes = _routes(settings, login, callback, logout, profile, metadata)
+        machines = Machines(client, store=store, feed=feed, now=now)
+        router = routes.router(settings, login, callback, logout, profile, machines)
         return Gate(
-            settings, check=check, routes=routes, sessions=sessions, pages=pages, destinations=destinations
+            settings, check=check, routes=router, sessions=sessions, pages=pages, destinations=destinations
         )
 
     async def _verified_handle(self, did: str) -> str | None:
@@ -218,40 +211,6 @@ class Sidecar:
     def _announce(self) -> None:
         details = {"event": "started", "version": __version__, "public_url": self.settings.public_url}
         log.info("started", extra=details)
-
-
-def _routes(
-    settings: Settings, login: Login, callback: Callback, logout: Logout, profile: Profile, metadata: Metadata
-) -> Router:
-    prefix = settings.prefix
-    routes = [
-        Route(prefix, _moved_to(settings.base_url + "/")),
-        Route(prefix + "/", profile.show),
-        Route(prefix + "/login", _page_and_form(login.show, login.start), methods=["GET", "POST"]),
-        Route(prefix + "/callback", callback.finish),
-        Route(prefix + "/logout", _page_and_form(logout.show, logout.sign_out), methods=["GET", "POST"]),
-        Route(prefix + "/client-metadata.json", metadata.client_metadata),
-        Route(prefix + "/jwks.json", metadata.jwks),
-        Route(prefix + "/healthz", metadata.healthz),
-        Route(prefix + "/readyz", metadata.readyz),
-    ]
-    return Router(routes, redirect_slashes=False)  # its redirects would be built from Host
-
-
-def _moved_to(address: str) -> Endpoint:
-    async def endpoint(_: Request) -> Response:
-        return response(redirect(302, address))
-
-    return endpoint
-
-
-def _page_and_form(show: Endpoint, send: Endpoint) -> Endpoint:
-    """One route for both, so that a 405 names every method."""
-
-    async def endpoint(request: Request) -> Response:
-        return await (send if request.method == "POST" else show)(request)
-
-    return endpoint
 
 
 def _client(settings: Settings) -> Client:

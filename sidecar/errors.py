@@ -1,7 +1,7 @@
 """What can go wrong on our own side, as one tree; the network's half is `sidecar.atproto.errors`.
 
 Owns: names and stable codes. Refusals by a rule are no errors: they are values (`policy.Decision`).
-Doesn't belong here: what a person is told (replies.py).
+Doesn't belong here: what a person is told (replies/words.py).
 
     SidecarError
     ├── ConfigError         every fault of a configuration, at once

@@ -1,7 +1,8 @@
 """Host names in one canonical spelling, and tables that map them and whole domains to something.
 
 Owns: `canonical_host`, the only way a host enters a comparison; `HostTable`, exact hosts and `*.domain`.
-Doesn't belong here: what a host may do (policy.py), where it comes from (forwarded.py, values.py). Pure.
+Doesn't belong here: what a host may do (access/policy.py), where it comes from (request/forwarded.py,
+settings/values.py). Pure.
 """
 
 import ipaddress

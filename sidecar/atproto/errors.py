@@ -3,7 +3,7 @@
 Owns: the names of the errors. Each has a stable `code`, which is safe to show and to search for. `transient`
 says whether the same attempt may work later. The message is for the log. It may quote what a stranger's
 server said, cut and cleaned; it never holds codes, tokens or state.
-Doesn't belong here: the words that a person reads (sidecar/replies.py).
+Doesn't belong here: the words that a person reads (sidecar/replies/words.py).
 
     AtprotoError
     ├── InvalidIdentifier          the text isn't a handle, a DID or a server's address

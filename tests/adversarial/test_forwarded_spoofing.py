@@ -2,8 +2,8 @@
 
 import pytest
 
-from sidecar.forwarded import Unreadable, read
-from sidecar.policy import Policy, Principal
+from sidecar.access.policy import Policy, Principal
+from sidecar.request.forwarded import Unreadable, read
 from sidecar.settings import App
 from tests.fakes.told import told
 

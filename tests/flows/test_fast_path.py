@@ -14,11 +14,13 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar import fastpath, forwarded, logs
+from sidecar import logs
 from sidecar.app import Sidecar
-from sidecar.fastpath import FastPath
-from sidecar.replies import Reply
-from sidecar.sessions import Session
+from sidecar.entrance import fastpath
+from sidecar.entrance.fastpath import FastPath
+from sidecar.replies.reply import Reply
+from sidecar.request import forwarded
+from sidecar.sessions.cookie import Session
 from sidecar.settings import App, Log, Server, Settings, StoreSettings
 from sidecar.settings import Session as SessionSettings
 from sidecar.store import Revocation
@@ -399,7 +401,7 @@ async def test_what_comes_once_or_is_long_is_not_remembered(both: tuple[Way, Way
         long = request(b"X-Long: " + b"x" * 5000)
         await fast.raw(*once, long, long, CLOSE)
         assert fast.answered == 5
-        known = fastpath._shared[fast.sidecar.gate.check]._known
+        known = next(iter(fast.connections)).app_state[fastpath.SHARED].repeats
         assert len(known) == 0
         await fast.raw(once[0], CLOSE)
         assert len(known) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.identity_headers import NAMES
+from sidecar.access.identity_headers import NAMES
 from sidecar.settings import Client, Limits, Pages, Server
 from tests.fakes.browser import NAVIGATION
 from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of

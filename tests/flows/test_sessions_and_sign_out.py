@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from sidecar.check import _Offered
+from sidecar.check.check import _Offered
 from sidecar.errors import StoreUnavailable
-from sidecar.sessions import Session
+from sidecar.sessions.cookie import Session
 from sidecar.settings import App, Limits
 from sidecar.settings import Session as SessionSettings
 from tests.fakes.browser import FETCH, NAVIGATION
@@ -314,14 +314,14 @@ async def test_a_flood_of_good_cookies_keeps_those_in_use_and_stays_within_its_b
         await asked_with(world, new_cookie(world))
         await asked_with(world, regular)
     assert verified.count(regular.partition("=")[2].encode()) == 1
-    assert len(world.sidecar.gate.check._standing) <= 8
+    assert len(world.sidecar.bearers) <= 8
     await world.sidecar.stop()
 
 
 async def test_forged_cookies_take_no_room(world: World) -> None:
     for number in range(20):
         assert (await asked_with(world, f"__Secure-sidecar_session=forged.{number}")) == 401
-    assert len(world.sidecar.gate.check._standing) == 0
+    assert len(world.sidecar.bearers) == 0
 
 
 def new_cookie(world: World) -> str:

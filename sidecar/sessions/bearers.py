@@ -1,0 +1,125 @@
+"""Who brings a request: from its Cookie header to a live session, or the reason why there is none.
+
+Owns: the one call that the check makes, and the memory of cookies that came lately. Only verified cookies are
+remembered; the age of the session, sign-outs and the handle are looked at again every time. No I/O.
+Doesn't belong here: what the cookie says (cookie.py), what is known of sign-outs and handles (feed.py), who
+may pass (access/).
+"""
+
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sidecar.access.policy import Principal
+from sidecar.errors import DuplicateCookies
+from sidecar.recent import Recent
+from sidecar.sessions.cookie import Session, Sessions, principal
+from sidecar.sessions.feed import Feed
+from sidecar.settings import Settings
+from sidecar.store import HandleFact
+
+_HEADERS, _LONGEST_HEADER = 4000, 1024  # remembered headers, and bytes of one: 4 MB for all of them
+
+
+class Why(StrEnum):
+    """Why nobody is signed in."""
+
+    NONE = "none"  # no session cookie
+    DUPLICATE = "duplicate"  # two of them
+    FORGED = "forged"  # not signed by us
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"  # sign-outs can't be learned
+
+
+class Nobody(NamedTuple):
+    """`session`: the one that is over, if it is expired or revoked."""
+
+    why: Why
+    session: Session | None = None
+
+
+class Bearer:
+    """Somebody with a live session. The object stays the same while nothing of it changes.
+
+    `who`: as the rules see them. `fact`: what the feed knows of their handle. `due`: the cookie is old enough
+    to be renewed. `decided`: for the check, what it decided about this bearer, by host.
+    """
+
+    __slots__ = ("_until", "decided", "due", "fact", "session", "who")
+
+    def __init__(
+        self, session: Session, fact: HandleFact | None, who: Principal, until: float, *, due: bool
+    ) -> None:
+        self.session = session
+        self.who = who
+        self.due = due
+        self.decided: dict[str, Any] = {}
+        self.fact = fact
+        self._until = until
+
+    def stands(self, feed: Feed, now: float) -> bool:
+        """Whether neither time nor news from the feed has changed anything."""
+        session = self.session
+        return (
+            now < self._until and not feed.revoked(session.id) and feed.handle_fact(session.did) is self.fact
+        )
+
+
+_NONE, _DUPLICATE, _FORGED = Nobody(Why.NONE), Nobody(Why.DUPLICATE), Nobody(Why.FORGED)
+_UNKNOWN = Nobody(Why.UNKNOWN)
+
+
+class Bearers:
+    """Tells who brings a request, under one configuration. One per process."""
+
+    def __init__(self, settings: Settings, *, sessions: Sessions, feed: Feed) -> None:
+        self._handle_max_age = settings.identity.handle_max_age
+        self._sessions = sessions
+        self._feed = feed
+        self._by_header: Recent[bytes, Bearer] = Recent(_HEADERS)
+        self._by_value: Recent[bytes, Bearer] = Recent(settings.limits.cached_cookies)
+
+    def __len__(self) -> int:
+        """How many verified cookies are remembered."""
+        return len(self._by_value)
+
+    def of(self, cookies: list[bytes], now: float) -> Bearer | Nobody:
+        """`cookies`: the value of each Cookie header."""
+        feed = self._feed
+        if not feed.usable(now):
+            return _UNKNOWN
+        if len(cookies) == 1:
+            bearer = self._by_header.get(cookies[0])
+            if bearer is not None and bearer.stands(feed, now):
+                return bearer
+        try:
+            value = self._sessions.find(cookies)
+        except DuplicateCookies:
+            return _DUPLICATE
+        return _NONE if value is None else self._of_value(cookies, value, now)
+
+    def has_seen(self, cookie_header: bytes) -> bool:
+        """Whether this very header came lately, with one session cookie of ours in it."""
+        return self._by_header.get(cookie_header) is not None
+
+    def _of_value(self, cookies: list[bytes], value: bytes, now: float) -> Bearer | Nobody:
+        known = self._by_value.get(value)
+        if known is None or not known.stands(self._feed, now):
+            session = known.session if known is not None else self._sessions.verify(value)
+            if session is None:
+                return _FORGED
+            if self._feed.revoked(session.id):
+                return Nobody(Why.REVOKED, session)
+            if not self._sessions.alive(session, now):
+                return Nobody(Why.EXPIRED, session)
+            known = self._bearer(session, now)
+            self._by_value.add(value, known)
+        if len(cookies) == 1 and len(cookies[0]) <= _LONGEST_HEADER:
+            self._by_header.add(cookies[0], known)
+        return known
+
+    def _bearer(self, session: Session, now: float) -> Bearer:
+        fact = self._feed.handle_fact(session.did)
+        who = principal(session, fact, now=now, max_age=self._handle_max_age)
+        until = self._sessions.unchanged_until(session, fact, now, handle_max_age=self._handle_max_age)
+        return Bearer(session, fact, who, until, due=self._sessions.due(session, now))
