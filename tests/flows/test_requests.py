@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from sidecar.access.identity_headers import NAMES
+from sidecar.commands import client_keys
 from sidecar.settings import Client, Limits, Pages, Server
 from tests.fakes.browser import NAVIGATION
-from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of
+from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of, query
 
 ROUTES = {
     "/auth": "GET, HEAD",
@@ -64,19 +65,53 @@ async def test_client_metadata_is_what_an_authorization_server_wants(world: Worl
     assert document["client_id"] == f"{PUBLIC}/auth/client-metadata.json"
     assert document["redirect_uris"] == [f"{PUBLIC}/auth/callback"]
     assert document["grant_types"] == ["authorization_code"]
-    assert document["jwks"] == (await world.browser()._client.get(f"{PUBLIC}/auth/jwks.json")).json()
-    assert '"d"' not in answer.text
-
-
-async def test_the_keys_can_be_published_at_an_address_of_their_own(make: Make) -> None:
-    inline = make()
-    world = make(client=Client(keys_file=inline.settings.client.keys_file, jwks="uri"))
-    await world.sidecar.start()
-    document = (await world.browser()._client.get(f"{PUBLIC}/auth/client-metadata.json")).json()
-    assert "jwks" not in document
+    assert document["client_uri"] == f"{PUBLIC}/auth/"
     assert document["jwks_uri"] == f"{PUBLIC}/auth/jwks.json"
-    browser = world.browser()
-    assert (await world.sign_in(browser, world.alice)).status_code == 303
+    assert "jwks" not in document
+    keys = await world.browser()._client.get(document["jwks_uri"])
+    assert [key["kid"] for key in keys.json()["keys"]]
+    assert '"d"' not in answer.text + keys.text
+
+
+async def test_the_keys_can_be_published_inside_the_metadata(make: Make) -> None:
+    outside = make()
+    world = make(client=Client(keys_file=outside.settings.client.keys_file, jwks="inline"))
+    await world.sidecar.start()
+    client = world.browser()._client
+    document = (await client.get(f"{PUBLIC}/auth/client-metadata.json")).json()
+    assert "jwks_uri" not in document
+    assert document["jwks"] == (await client.get(f"{PUBLIC}/auth/jwks.json")).json()
+    assert (await world.sign_in(world.browser(), world.alice)).status_code == 303
+    await world.sidecar.stop()
+
+
+async def test_a_new_client_key_is_taken_by_a_server_that_keeps_our_metadata_for_ever(make: Make) -> None:
+    world = make()
+    world.network.issuers["https://pds.net"].habits.keeps_documents = True
+    await world.sidecar.start()
+    assert (await world.sign_in(world.browser(), world.alice)).status_code == 303
+    world.settings.client.keys_file.write_text(client_keys.key_set([client_keys.new_key()]))
+    world.sidecar = world.another_worker(world.sidecar.store)
+    assert (await world.sign_in(world.browser(), world.alice)).status_code == 303
+    await world.sidecar.stop()
+
+
+@pytest.mark.parametrize("path", ["/oauth-client-metadata.json", "/.well-known/a/b~c.json"])
+async def test_the_path_of_the_client_id_may_be_chosen_and_no_other_is_served(make: Make, path: str) -> None:
+    default = make()
+    world = make(client=Client(keys_file=default.settings.client.keys_file, id_path=path))
+    await world.sidecar.start()
+    client = world.browser()._client
+    answer = await client.get(PUBLIC + path, headers={"host": "127.0.0.1:9180"})  # as any server may ask
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    document = answer.json()
+    assert document["client_id"] == PUBLIC + path
+    assert document["client_uri"].rstrip("/") == PUBLIC  # where the client_id lies under
+    assert document["jwks_uri"] == f"{PUBLIC}/auth/jwks.json"
+    assert (await client.get(f"{PUBLIC}/auth/client-metadata.json")).status_code == 404
+    departed = await world.depart(world.browser(), "alice.pds.net")
+    assert query(departed.headers["location"])["client_id"] == PUBLIC + path
+    assert (await world.sign_in(world.browser(), world.alice)).status_code == 303
     await world.sidecar.stop()
 
 

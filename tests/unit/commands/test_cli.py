@@ -184,11 +184,25 @@ def test_keygen_rotates_in_three_steps(elsewhere: Path, capsys: pytest.CaptureFi
     old = client_keys.read(file)[0]["kid"]
     assert cli.main(["keygen", "--add"]) == cli.OK
     new = client_keys.read(file)[1]["kid"]
-    assert f"sidecar keygen --use={new}" in capsys.readouterr().err
+    added = capsys.readouterr().err
+    assert f"sidecar keygen --use={new}" in added
+    assert "wait 15 minutes" in added
     assert cli.main(["keygen", f"--use={new}"]) == cli.OK
+    assert "wait 15 minutes" in capsys.readouterr().err
     assert cli.main(["keygen", f"--remove={old}"]) == cli.OK
     assert [key["kid"] for key in client_keys.read(file)] == [new]
     assert client_keys.read(file)[0]["d"] not in "".join(capsys.readouterr())
+
+
+def test_keygen_waits_longer_for_servers_that_keep_keys_inside_the_metadata(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init.init(elsewhere, init.Plan("https://auth.sidecar.internal"))
+    monkeypatch.setenv("SIDECAR_CLIENT_JWKS", "inline")
+    assert cli.main(["keygen", "--add"]) == cli.OK
+    added = capsys.readouterr().err
+    assert "wait 1 hour" in added
+    assert "client.jwks" in added
 
 
 def test_keygen_says_in_one_line_what_is_wrong(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,6 +227,16 @@ def test_keys_published_apart_are_compared_too(settings: Settings, world: World)
     assert "jwks.json answers 404" in failure(settings, world)
 
 
+def test_the_metadata_is_looked_for_where_the_settings_have_it(settings: Settings, world: World) -> None:
+    settings = replace(settings, client=replace(settings.client, id_path="/oauth-client-metadata.json"))
+    chosen = "https://auth.sidecar.internal/oauth-client-metadata.json"
+    world.answers[chosen] = world.answer(404)
+    assert f"{chosen} answers 404" in failure(settings, world)
+    assert "client.id_path" in failure(settings, world)
+    world.answers[chosen] = world.answer(body=json.dumps({**world.metadata, "client_id": chosen}).encode())
+    assert report(settings, world)[0]
+
+
 def test_published_keys_that_are_not_ours_fail(settings: Settings, world: World) -> None:
     client_keys.add(settings.client.keys_file)
     assert "aren't those of client.keys_file" in failure(settings, world)
@@ -278,6 +288,7 @@ def test_a_clock_that_makes_sign_ins_fail_is_a_failure(
     healthy, text = report(settings, world)
     assert not healthy
     assert text.count("start a time service (NTP)") == 2
+    assert text.count("s ahead of that of" if ahead > 0 else "s behind that of") == 2
 
 
 def test_a_server_that_tells_no_time_is_a_warning(settings: Settings, world: World) -> None:

@@ -418,6 +418,17 @@ def test_on_loopback_with_a_store_that_outlives_the_run_secrets_are_needed(write
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        # the path of the client_id
+        *[
+            ({'"https://auth.wiki.net"': f'"https://auth.wiki.net"\n[client]\nid_path = "{path}"'}, says)
+            for path, says in {
+                "/auth": "client.id_path: lies under the prefix",
+                "/auth/login": "client.id_path: lies under the prefix",
+                "/auth/check/client.json": "client.id_path: lies under the prefix",
+                "/AUTH/check": "client.id_path: lies under the prefix",
+                "oauth-client-metadata.json": "client.id_path: must start with a slash",
+            }.items()
+        ],
         # the public URL
         ({"https://auth.wiki.net": "http://localhost:8080"}, "public_url: the loopback OAuth client"),
         (
@@ -553,6 +564,32 @@ def test_what_the_policy_would_refuse_is_a_fault_before_it_gets_there(write: Wri
 # Warnings
 
 
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("", "/auth/client-metadata.json"),
+        ("/auth/client-metadata.json", "/auth/client-metadata.json"),
+        ("/oauth-client-metadata.json", "/oauth-client-metadata.json"),
+        ("/authors.json", "/authors.json"),
+    ],
+)
+def test_the_client_id_is_under_the_prefix_unless_its_path_is_chosen(
+    write: Write, written: str, path: str
+) -> None:
+    settings = reader.load(write(GOOD), {"SIDECAR_CLIENT_ID_PATH": written})
+    assert settings.client_id_path == path
+    assert settings.client_id == f"https://auth.wiki.net{path}"
+
+
+@pytest.mark.parametrize("kind", ["inline", "uri"])
+def test_where_keys_are_published_stays_as_a_file_says(write: Write, kind: str) -> None:
+    assert reader.load(write(GOOD + f'[client]\njwks = "{kind}"\n'), {}).client.jwks == kind
+
+
+def test_a_file_that_does_not_say_where_keys_are_published_has_them_at_a_uri(write: Write) -> None:
+    assert reader.load(write(GOOD), {}).client.jwks == "uri"
+
+
 def test_a_plain_deployment_has_no_warnings(write: Write) -> None:
     assert reader.warnings(reader.load(write(GOOD), {})) == []
 
@@ -562,6 +599,7 @@ def test_a_plain_deployment_has_no_warnings(write: Write) -> None:
     [
         ('[apps.b]\nhosts = ["b.wiki.net"]', "apps.b.allow: empty, so nobody gets in"),
         ('deny = ["mallory.net"]', "only a DID denies for good"),
+        ('[client]\njwks = "inline"', "client.jwks: with \"inline\" some servers refuse every later key"),
         ('deny = ["@bad"]\n[groups]\nbad = ["*.mallory.net"]', "only a DID denies for good"),
         ('[server]\nlisten = "unix:/run/s.sock"\nsocket_mode = "666"', "server.socket_mode: anyone"),
         ('[server]\ntrusted_peers = ["0.0.0.0/0"]', "server.trusted_peers: anyone"),

@@ -153,6 +153,14 @@ async def test_the_record_survives_json(world: SignInWorld) -> None:
     assert (await world.finish(again, world.network.approve(url, account=world.alice))).identity.did
 
 
+async def test_the_record_of_a_sign_in_begun_before_hints_were_kept_still_opens(world: SignInWorld) -> None:
+    pending, url = await world.start()
+    record = pending.to_json()
+    del record["login_hint"]
+    again = PendingSignIn.from_json(record)
+    assert (await world.finish(again, world.network.approve(url, account=world.alice))).identity.did
+
+
 @pytest.mark.parametrize("record", [{}, {"did": None}, {"did": None, "state": "s", "surprise": 1}])
 def test_the_record_of_another_version_is_refused(record: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="another version"):
