@@ -218,16 +218,22 @@ def _client(settings: Settings) -> Client:
     if settings.loopback:
         return loopback_client(redirect_uri)
     return Client(
-        client_id=settings.base_url + "/client-metadata.json",
+        client_id=settings.client_id,
         redirect_uri=redirect_uri,
         name=settings.client.name or settings.public_host,
-        client_uri=settings.public_url,
+        client_uri=_client_uri(settings),
         jwks_uri=settings.base_url + "/jwks.json" if settings.client.jwks == "uri" else None,
         logo_uri=settings.client.logo_uri,
         tos_uri=settings.client.tos_uri,
         policy_uri=settings.client.policy_uri,
         keys=load_keys(settings.client.keys_file),
     )
+
+
+def _client_uri(settings: Settings) -> str:
+    """A page of ours that servers may link to: it must be above client_id's path, and there to be seen."""
+    under_prefix = settings.client_id.startswith(settings.base_url + "/")
+    return settings.base_url + "/" if under_prefix else settings.public_url
 
 
 def _fetcher(

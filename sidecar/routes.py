@@ -32,7 +32,7 @@ def router(
         Route(prefix + "/login", _page_and_form(login.show, login.start), methods=["GET", "POST"]),
         Route(prefix + "/callback", callback.finish),
         Route(prefix + "/logout", _page_and_form(logout.show, logout.sign_out), methods=["GET", "POST"]),
-        Route(prefix + "/client-metadata.json", machines.client_metadata),
+        Route(settings.client_id_path, machines.client_metadata),
         Route(prefix + "/jwks.json", machines.jwks),
         Route(prefix + "/healthz", machines.healthz),
         Route(prefix + "/readyz", machines.readyz),

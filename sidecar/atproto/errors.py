@@ -117,7 +117,7 @@ class Refusal(OAuthError):
 
     code = "refusal"
 
-    def __init__(self, message: str, *, error: str = "", said: str = "") -> None:
+    def __init__(self, message: str = "", *, error: str = "", said: str = "") -> None:
         super().__init__(message)
         self.error = error
         self.said = said

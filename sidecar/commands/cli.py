@@ -178,11 +178,15 @@ def _keygen(arguments: argparse.Namespace) -> int:
         print(client_keys.key_set([client_keys.new_key()]), end="")
         _say("Next: keep this private key set as client.keys_file, readable by the sidecar only (0600)")
         return OK
-    file = _load(arguments)[1].client.keys_file
+    client = _load(arguments)[1].client
+    file = client.keys_file
     if arguments.add:
         kid = client_keys.add(file)["kid"]
-        _say(f"added key {kid} to {file}; it is published, but doesn't sign yet")
-        _say(f"Next: restart the sidecar, wait 10 minutes, and run: sidecar keygen --use={kid}")
+        _say(f"added key {kid} to {file}; it is published after a restart, but doesn't sign yet")
+        if client.jwks == "inline":
+            _say('warning: client.jwks is "inline"; servers that never fetch it again refuse the new key')
+        wait = client_keys.SEEN_AFTER[client.jwks]
+        _say(f"Next: restart the sidecar, wait {wait}, and run: sidecar keygen --use={kid}")
     elif arguments.use:
         client_keys.use(file, arguments.use)
         _say(f"key {arguments.use} comes first in {file}, so it signs")

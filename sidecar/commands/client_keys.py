@@ -13,6 +13,10 @@ from typing import Any
 
 Jwk = dict[str, Any]
 
+# How long until authorization servers know a new key, by client.jwks. They ask a `jwks_uri` again after 10
+# minutes at most, and a cache on the way may keep it for 5. Some keep all metadata for 1 hour, one for ever.
+SEEN_AFTER = {"uri": "15 minutes", "inline": "1 hour"}
+
 
 def new_key() -> Jwk:
     """A private ES256 key; its `kid` is the thumbprint (RFC 7638)."""

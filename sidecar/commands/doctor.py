@@ -11,12 +11,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from sidecar.atproto.addresses import is_public
+from sidecar.atproto.oauth.clock import BACKDATED, seconds_ahead
 from sidecar.commands import client_keys
 from sidecar.commands.probes import LIMIT, Answer, Outside
 from sidecar.config_file import consistency, files
@@ -29,7 +29,7 @@ CADDY_NEEDED = (2, 11, 2)  # GHSA-7r4p-vjf4-gxv4: before it, clients can inject 
 
 _KNOWN_HANDLE = "_atproto.bsky.app"  # any name with a record would do
 _SLOW = 5.0  # seconds; authorization servers give up at 10
-_CLOCK_WARN, _CLOCK_FAIL = 2.0, 5.0  # seconds; our assertions are back-dated by 5
+_CLOCK_WARN = 2.0  # seconds; BACKDATED is where sign-ins begin to fail
 
 
 class Finding(NamedTuple):
@@ -141,7 +141,7 @@ def _client_metadata(settings: Settings, world: Outside) -> Findings:
     if settings.loopback:
         yield Finding("ok", "client metadata: none, the loopback client needs no public address")
         return
-    client_id = f"{settings.base_url}/client-metadata.json"
+    client_id = settings.client_id
     document = _fetched_as_by_a_server(world.get(client_id), client_id)
     if document.get("client_id") != client_id:
         raise Mend(
@@ -163,8 +163,8 @@ def _fetched_as_by_a_server(answer: Answer, url: str) -> dict[str, Any]:
         raise Mend(f"{url} redirects to {location[:200]!r}; servers follow none: serve it right there")
     if answer.status != 200:
         raise Mend(
-            f"{url} answers {answer.status}; it must be 200: is forward_auth in front of it? "
-            "import atproto-pages above that"
+            f"{url} answers {answer.status}; it must be 200: is forward_auth in front of it? Import "
+            "atproto-pages above that, and let it serve client.id_path if that is set"
         )
     if kind.partition(";")[0].strip().lower() != "application/json":
         raise ValueError(f"{url} has content type {kind[:80]!r}; it must be application/json")
@@ -209,15 +209,16 @@ def _clocks(settings: Settings, world: Outside) -> Findings:
     for url in (settings.identity.plc_url, settings.public_url):
         try:
             answer = world.get(f"{url}/")
-            stated = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-        except (OSError, ValueError) as error:  # that it must answer is for others to say
+            asked, date = answer.received - answer.seconds, answer.headers.get("date", "")
+            ahead = seconds_ahead(date, asked=asked, answered=answer.received)
+        except (OSError, ValueError) as error:  # another check reports a server that is down
             text = f"clock: {url} doesn't say what time it is ({error}); see that ours is right: timedatectl"
             yield Finding("warn", text)
             continue
-        off = max(0.0, abs(answer.received - stated) - answer.seconds - 1)  # it tells whole seconds
-        text = f"clock: {off:.0f} s from that of {url}"
+        off, side = abs(ahead), "ahead of" if ahead > 0 else "behind" if ahead < 0 else "from"
+        text = f"clock: {off:.0f} s {side} that of {url}"
         if off > _CLOCK_WARN:
-            verdict: Literal["warn", "FAIL"] = "FAIL" if off > _CLOCK_FAIL else "warn"
+            verdict: Literal["warn", "FAIL"] = "FAIL" if off > BACKDATED else "warn"
             yield Finding(verdict, f"{text}; sign-ins fail when clocks differ: start a time service (NTP)")
         else:
             yield Finding("ok", text)

@@ -70,7 +70,7 @@ def caddyfile(settings: Settings) -> str:
         for host in app.hosts:
             sites.setdefault(host, []).append("import atproto 127.0.0.1:3000 # the app's own address")
     blocks = [_site(f"{settings.scheme}://{host}", lines) for host, lines in sites.items()]
-    return "\n".join([_snippets(settings.server.listen), *blocks])
+    return "\n".join([_snippets(settings), *blocks])
 
 
 def _write_new(path: Path, text: str, written: list[Path]) -> None:
@@ -158,12 +158,14 @@ def _site(address: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{address} {{", *(f"\t{line}" for line in lines), "}", ""])
 
 
-def _snippets(listen: str) -> str:
-    """The snippets of Caddyfile.example, with our address as their default."""
+def _snippets(settings: Settings) -> str:
+    """The snippets of Caddyfile.example, with our own addresses as their defaults."""
     text = _caddyfile_example().read_text("utf-8")
     found = re.findall(r"(?:^#[^\n]*\n)*^\([a-z-]+\) \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL)
+    listen = settings.server.listen
     upstream = f"unix/{listen.removeprefix('unix:')}" if listen.startswith("unix:") else listen
-    return "\n".join(found).replace("{$SIDECAR_UPSTREAM:127.0.0.1:9180}", upstream)
+    lines = "\n".join(found).replace("{$SIDECAR_UPSTREAM:127.0.0.1:9180}", upstream)
+    return lines.replace("{$SIDECAR_CLIENT_ID_PATH:/auth/client-metadata.json}", settings.client_id_path)
 
 
 def _caddyfile_example() -> Path:

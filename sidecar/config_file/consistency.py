@@ -77,6 +77,13 @@ def _client_id_fault(settings: Settings) -> str:
     return ""
 
 
+def _id_path(settings: Settings) -> Iterator[Fault]:
+    prefix, path = settings.prefix, settings.client_id_path
+    if f"{path}/".lower().startswith(f"{prefix}/".lower()) and path != f"{prefix}/client-metadata.json":
+        text = "lies under the prefix, where our own pages are; choose a path outside it, or leave it empty"
+        yield Fault(("client.id_path", "prefix"), text)
+
+
 def _cookie_domain(settings: Settings) -> Iterator[Fault]:
     domain = settings.session.cookie_domain
     if not domain:
@@ -192,6 +199,7 @@ def _development(settings: Settings) -> Iterator[Fault]:
 
 _RULES = (
     _public_url,
+    _id_path,
     _cookie_domain,
     _app_hosts,
     _groups,
@@ -219,6 +227,8 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
 
 def _exposure_warnings(settings: Settings) -> Iterator[str]:
     server = settings.server
+    if settings.client.jwks == "inline" and not settings.loopback:
+        yield 'client.jwks: with "inline" some servers refuse every later key; set it to "uri"'
     if server.listen.startswith("unix:") and server.socket_mode & 0o006:
         yield "server.socket_mode: anyone on this machine may connect; use 660 and server.socket_owner"
     if any(network.prefixlen == 0 for network in server.trusted_peers):

@@ -29,7 +29,7 @@ log = logging.getLogger("sidecar")
 MAX_HEADERS = 64 * 1024  # bytes
 GATE = "gate"  # where the app's lifespan state holds the Gate, for the fast path
 _READING = ("GET", "HEAD")
-_ANY_HOST = ("/client-metadata.json", "/jwks.json", "/healthz", "/readyz")
+_ANY_HOST = ("/jwks.json", "/healthz", "/readyz")
 _MOVED = b"moved=1"  # marks our redirect to the public host: a proxy that rewrites Host must not make it loop
 
 
@@ -47,7 +47,7 @@ class Gate:
         destinations: Destinations,
     ) -> None:
         self.check_path = settings.prefix + "/check"
-        self._any_host = {settings.prefix + path for path in _ANY_HOST}
+        self._any_host = {settings.client_id_path, *(settings.prefix + path for path in _ANY_HOST)}
         self._public_url = settings.public_url
         self._public_host = settings.public_host
         self._scheme = settings.scheme

@@ -28,8 +28,8 @@ class Machines:
         self._now = now
 
     async def client_metadata(self, _: Request) -> Response:
-        """`GET /client-metadata.json`: exactly 200, `application/json`, no redirect (OAuth profile, "Client
-        ID metadata").
+        """`GET` of the client_id: exactly 200, `application/json`, no redirect (OAuth profile, "Client ID
+        metadata").
         """
         return _public(self._metadata)
 

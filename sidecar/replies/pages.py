@@ -40,6 +40,7 @@ _TROUBLE = [
     Explanation(404, "handle_not_found", "Handle not found", "Check the spelling.", action)
     for action in get_args(Action)
 ]
+_TROUBLE.append(_TROUBLE[0]._replace(said="This account is suspended."))
 _LOGIN = "https://auth.sidecar.test/auth/login?return_to=https%3A%2F%2Fwiki.sidecar.test%2F"
 _DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 

@@ -3,8 +3,8 @@
 Owns: one table from error class to status, code, title, message and what the page offers next.
 Doesn't belong here: markup (pages.py, templates/), how a reply is put together (reply.py), who gets which.
 
-The words say what happened, whose fault it is, and what to do now. What a stranger's server said goes to the
-log only.
+The words say what happened, whose fault it is, and what to do now. If a server refused, its own words are
+shown beside them, as a quotation. Everything else that a stranger's server says goes to the log only.
 """
 
 from typing import Literal, NamedTuple
@@ -17,13 +17,17 @@ Action = Literal["try_again", "retype", "start_again", "other_account", "home", 
 
 
 class Explanation(NamedTuple):
-    """What a person is told. `code` is stable, to be searched for."""
+    """What a person reads. `code` is stable, to be searched for.
+
+    `said`: the words of the server that refused, one visible line; "" if there are none.
+    """
 
     status: int
     code: str
     title: str
     message: str
     action: Action
+    said: str = ""
 
 
 class _Words(NamedTuple):
@@ -215,7 +219,10 @@ def explain(error: BaseException) -> Explanation:
         return _explanation(*by_status)
     for each in type(error).__mro__:
         if each in _WORDS:
-            return _explanation(str(getattr(error, "code", "error")), _WORDS[each])
+            explanation = _explanation(str(getattr(error, "code", "error")), _WORDS[each])
+            return (
+                explanation._replace(said=error.said) if isinstance(error, atproto.Refusal) else explanation
+            )
     return _explanation("internal_error", _FAULT)
 
 

@@ -18,6 +18,7 @@ from sidecar.settings.values import Network, Provider, each, line, text, texts
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_ID_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _HTTPS_URL = re.compile(r"https://[!-~]{1,2000}")
 _ANY_SCHEME = ""  # keeps every port as it stands
 
@@ -180,6 +181,19 @@ def prefix(value: Any) -> str:
         raise ValueError(
             'must start with a slash and end without one, as "/auth"; letters, digits and ._~- between'
         )
+    return found
+
+
+def id_path(value: Any) -> str:
+    """A path that starts with a slash and ends without one, as "/oauth-client-metadata.json", or nothing."""
+    found = text(value)
+    if found and not _ID_PATH.fullmatch(found):
+        raise ValueError(
+            "must start with a slash and end without one, "
+            'as "/oauth-client-metadata.json"; letters, digits and ._~- between'
+        )
+    if len(found) > 200:
+        raise ValueError("must have at most 200 characters; shorten it")
     return found
 
 

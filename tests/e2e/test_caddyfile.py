@@ -62,14 +62,21 @@ class Gate:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, renews: bool = False, behind: Sequence[str] = ()) -> AsyncIterator[Gate]:
-    """The example, or the form that renews on any request; `behind`: networks of a proxy before Caddy."""
+async def running(
+    folder: Path, *, renews: bool = False, behind: Sequence[str] = (), id_path: str = ""
+) -> AsyncIterator[Gate]:
+    """The example, or the form that renews on any request.
+
+    `behind`: networks of a proxy before Caddy. `id_path`: where the client metadata is, if not at its usual
+    place.
+    """
     port, sidecar_port, app_port = free_port(), free_port(), free_port()
     site = f"http://127.0.0.1:{port}"
     env = {
         "SIDECAR_SITE": f"http://127.0.0.1:{free_port()}" if renews else site,
         "SIDECAR_UPSTREAM": f"127.0.0.1:{sidecar_port}",
         "APP_UPSTREAM": f"127.0.0.1:{app_port}",
+        **({"SIDECAR_CLIENT_ID_PATH": id_path} if id_path else {}),
     }
     lines = (site, "import atproto-pages", f"import atproto-renewing 127.0.0.1:{app_port}")
     file = caddy.beside_example(folder, lines) if renews else caddy.EXAMPLE
@@ -95,6 +102,22 @@ def gate(caddy_and_all: Gate) -> Gate:
     caddy_and_all.asked.clear()
     caddy_and_all.passed.clear()
     return caddy_and_all
+
+
+@pytest.mark.parametrize("renews", [False, True])
+async def test_client_metadata_at_a_path_of_the_operators_choice_comes_before_the_app(
+    tmp_path: Path, renews: bool
+) -> None:
+    async with running(tmp_path, renews=renews, id_path="/oauth-client-metadata.json") as gate:
+        for target in ("/oauth-client-metadata.json", "/auth/jwks.json"):
+            assert (await gate.get(target)).body == b"a page of the sidecar"
+        assert (await gate.get("/oauth-client-metadata.json.bak")).status == 302
+        assert gate.passed == []
+
+
+async def test_a_path_that_is_not_chosen_for_client_metadata_is_the_apps_own(gate: Gate) -> None:
+    await gate.get("/oauth-client-metadata.json", "Cookie: sidecar=in")
+    assert len(gate.passed) == 1
 
 
 async def test_without_a_session_nothing_reaches_the_app(gate: Gate) -> None:

@@ -28,7 +28,7 @@ class Nonces:
 
     `fault`: silent: challenges without naming a nonce. stubborn: always the same, and never content with it.
     endless: always a new one, and never content. garbled: names something that is no nonce. mute: calls the
-    proof invalid for one that it doesn't know, and names no other. optional: asks for none, refuses a stale one.
+    proof invalid for one that it doesn't know, names no other. optional: asks for none, refuses a stale one.
     """
 
     strict: bool = False

@@ -146,7 +146,9 @@ async def test_what_the_server_said_is_shown_as_its_words_and_logged(
     browser = world.browser()
     departed = await world.depart(browser, "alice.pds.net", PAGE)
     location = world.network.deny(departed.headers["location"])
-    url = httpx.URL(location).copy_merge_params({"error_description": "This account is <b>suspended</b>\u202e."})
+    url = httpx.URL(location).copy_merge_params(
+        {"error_description": "This account is <b>suspended</b>\u202e."}
+    )
     with caplog.at_level("INFO"):
         denied = await browser.open(str(url))
     assert code_of(denied) == "access_denied"

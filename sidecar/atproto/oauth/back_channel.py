@@ -1,7 +1,7 @@
 """The back channel: our own requests to the authorization server, within one sign-in.
 
-Owns: each request is authenticated (RFC 7523) and bound to the sign-in's key (DPoP). If the server refuses one
-and its clock differs from ours, the log says so.
+Owns: each request is authenticated (RFC 7523) and bound to the sign-in's key (DPoP). If the server refuses
+one and its clock differs from ours, the log says so.
 Doesn't belong here: what is asked (client.py), what the answer means (responses.py, refusals.py).
 """
 
@@ -67,7 +67,7 @@ class BackChannel:
             return
         if abs(ahead) > BACKDATED:
             log.warning(
-                "a request was refused, and our clock is %.0f s %s that of %s: if that one is right, set ours",
+                "a request was refused; our clock is %.0f s %s that of %s: if that one is right, set ours",
                 abs(ahead),
                 "ahead of" if ahead > 0 else "behind",
                 self._issuer,

@@ -3,8 +3,8 @@
 Owns: how far what we sign is back-dated, and how far a server's `Date` is from our clock.
 Doesn't belong here: reading a clock (every caller passes the time), the tokens themselves (dpop.py, keys.py).
 
-Servers in use refuse an `iat` from the future, one of them by a millisecond. All of them take one that is some
-seconds old.
+Servers in use refuse an `iat` from the future, one of them by a millisecond. All of them take one that is
+some seconds old.
 """
 
 from datetime import UTC

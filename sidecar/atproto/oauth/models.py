@@ -24,7 +24,7 @@ class Client:
     """Who we are to authorization servers.
 
     `keys`: None for a public client, on loopback only (`loopback_client`). `jwks_uri`: None if the public
-    keys are in the client metadata itself. Some servers never fetch that again, so such keys can't be rotated.
+    keys are in the client metadata itself. Some servers never fetch that again and refuse later keys.
     """
 
     client_id: str

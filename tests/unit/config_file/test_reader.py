@@ -599,7 +599,7 @@ def test_a_plain_deployment_has_no_warnings(write: Write) -> None:
     [
         ('[apps.b]\nhosts = ["b.wiki.net"]', "apps.b.allow: empty, so nobody gets in"),
         ('deny = ["mallory.net"]', "only a DID denies for good"),
-        ('[client]\njwks = "inline"', "client.jwks: with \"inline\" some servers refuse every later key"),
+        ('[client]\njwks = "inline"', 'client.jwks: with "inline" some servers refuse every later key'),
         ('deny = ["@bad"]\n[groups]\nbad = ["*.mallory.net"]', "only a DID denies for good"),
         ('[server]\nlisten = "unix:/run/s.sock"\nsocket_mode = "666"', "server.socket_mode: anyone"),
         ('[server]\ntrusted_peers = ["0.0.0.0/0"]', "server.trusted_peers: anyone"),
