@@ -22,6 +22,6 @@ def seconds_ahead(date: str, *, asked: float, answered: float) -> float:
     try:
         read = parsedate_to_datetime(date)
         stated = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, IndexError, OverflowError) as exc:
+    except (TypeError, ValueError, IndexError, OverflowError) as exc:  # the parser has raised each of them
         raise ValueError(f"not a date: {date[:80]!r}") from exc
     return max(0.0, asked - stated - 1) or min(0.0, answered - stated)

@@ -25,7 +25,7 @@ from ..fetch import parse_json_object, raise_for_fault
 from ..transport import origin_of
 
 _NOT_IN_ERROR = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 4.1.2.1
-_CODE = re.compile(r"[^ :]*")  # what a sentence that begins with a code has before its words
+_END_OF_CODE = re.compile(r"[ :]")  # some servers put words behind it
 _MAX_CODE = 64
 _MAX_WORDS = 200
 _TRY_LATER = frozenset({"temporarily_unavailable", "server_error"})
@@ -41,8 +41,7 @@ class Reason(NamedTuple):
     @property
     def code(self) -> str:
         """The code, in its own alphabet: the first word, if it is a sentence."""
-        found = _CODE.match(_NOT_IN_ERROR.sub("", self.error))
-        return found[0][:_MAX_CODE] if found else ""
+        return _END_OF_CODE.split(_NOT_IN_ERROR.sub("", self.error), maxsplit=1)[0][:_MAX_CODE]
 
     @property
     def said(self) -> str:

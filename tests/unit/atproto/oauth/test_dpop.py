@@ -137,6 +137,28 @@ def test_a_nonce_goes_to_its_own_origin_only() -> None:
         assert "nonce" not in claims(begin(nonces, other)[1])
 
 
+@pytest.mark.parametrize(
+    ("age", "known_still"),
+    [(0, True), (59.9, True), (60, False), (86400, False), (-1, False), (-86400, False)],
+)
+def test_a_nonce_lives_for_a_minute_by_a_clock_that_may_be_set_back(age: float, known_still: bool) -> None:
+    time = [NOW]
+    nonces = Nonces(now=lambda: time[0])
+    nonces.learn(httpx.URL(URL), answer(nonce="n0"))
+    time[0] += age
+    assert (nonces.of(httpx.URL(URL)) == "n0") is known_still
+
+
+def test_a_refused_nonce_is_forgotten_but_not_a_newer_one_of_another_sign_in() -> None:
+    nonces = known("n0")
+    nonces.forget(httpx.URL(URL), "n0")
+    assert nonces.of(httpx.URL(URL)) is None
+    nonces = known("n1")
+    for nonce in ("n0", None):
+        nonces.forget(httpx.URL(URL), nonce)
+    assert nonces.of(httpx.URL(URL)) == "n1"
+
+
 def test_the_nonces_of_so_many_servers_are_remembered_and_the_oldest_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
