@@ -18,7 +18,7 @@ from sidecar.check.tally import Tally
 from sidecar.replies.reply import Reply, redirect
 from sidecar.request import forwarded
 from sidecar.request.forwarded import Target, Unreadable
-from sidecar.sessions.bearers import Bearer, Bearers, Nobody, Why
+from sidecar.sessions.bearers import DUPLICATE, FORGED, NONE, UNKNOWN, Bearer, Bearers, Nobody
 from sidecar.sessions.cookie import Sessions
 from sidecar.settings import Settings
 
@@ -124,22 +124,20 @@ class Check:
         return _allowed(bearer.who, cookie)
 
     def _nobody(self, target: Target, nobody: Nobody) -> Reply:
-        why, session = nobody
-        if why is Why.UNKNOWN:
+        if nobody is UNKNOWN:
             return self._refusals.unavailable(target)
-        if why is Why.DUPLICATE:
-            reply = self._refusals.duplicate_cookies(target)
-            self._tally.refused(self._policy.app_for(target.host) or "", "duplicate_cookies", "", "")
-            return reply
         app = self._policy.app_for(target.host)
+        if nobody is DUPLICATE:
+            self._tally.refused(app or "", "duplicate_cookies", "", "")
+            return self._refusals.duplicate_cookies(target)
         if app is None:
             return self._unknown_host(target)
-        if session is not None:
-            self._tally.refused(app, why, session.did, session.id)
-        elif why is Why.FORGED:
-            self._tally.forged()
-        else:
+        if nobody is NONE:
             self._tally.missing()
+        elif nobody is FORGED:
+            self._tally.forged()
+        elif nobody.session is not None:
+            self._tally.refused(app, nobody.why, nobody.session.did, nobody.session.id)
         return self._refusals.sign_in_required(target)
 
     def _unknown_host(self, target: Target) -> Reply:

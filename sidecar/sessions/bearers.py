@@ -6,8 +6,7 @@ Doesn't belong here: what the cookie says (cookie.py), what is known of sign-out
 may pass (access/).
 """
 
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sidecar.access.policy import Principal
 from sidecar.errors import DuplicateCookies
@@ -20,22 +19,17 @@ from sidecar.store import HandleFact
 _HEADERS, _LONGEST_HEADER = 4000, 1024  # remembered headers, and bytes of one: 4 MB for all of them
 
 
-class Why(StrEnum):
-    """Why nobody is signed in."""
-
-    NONE = "none"  # no session cookie
-    DUPLICATE = "duplicate"  # two of them
-    FORGED = "forged"  # not signed by us
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    UNKNOWN = "unknown"  # sign-outs can't be learned
-
-
 class Nobody(NamedTuple):
-    """`session`: the one that is over, if it is expired or revoked."""
+    """No live session, and why. `session`: the one that is over, if it is expired or revoked."""
 
-    why: Why
+    why: Literal["none", "duplicate", "forged", "expired", "revoked", "unknown"]
     session: Session | None = None
+
+
+NONE = Nobody("none")  # no session cookie
+DUPLICATE = Nobody("duplicate")  # two of them, one of which somebody else must have planted
+FORGED = Nobody("forged")  # not signed by us
+UNKNOWN = Nobody("unknown")  # sign-outs can't be learned
 
 
 class Bearer:
@@ -65,10 +59,6 @@ class Bearer:
         )
 
 
-_NONE, _DUPLICATE, _FORGED = Nobody(Why.NONE), Nobody(Why.DUPLICATE), Nobody(Why.FORGED)
-_UNKNOWN = Nobody(Why.UNKNOWN)
-
-
 class Bearers:
     """Tells who brings a request, under one configuration. One per process."""
 
@@ -87,7 +77,7 @@ class Bearers:
         """`cookies`: the value of each Cookie header."""
         feed = self._feed
         if not feed.usable(now):
-            return _UNKNOWN
+            return UNKNOWN
         if len(cookies) == 1:
             bearer = self._by_header.get(cookies[0])
             if bearer is not None and bearer.stands(feed, now):
@@ -95,8 +85,8 @@ class Bearers:
         try:
             value = self._sessions.find(cookies)
         except DuplicateCookies:
-            return _DUPLICATE
-        return _NONE if value is None else self._of_value(cookies, value, now)
+            return DUPLICATE
+        return NONE if value is None else self._of_value(cookies, value, now)
 
     def has_seen(self, cookie_header: bytes) -> bool:
         """Whether this very header came lately, with one session cookie of ours in it."""
@@ -107,11 +97,11 @@ class Bearers:
         if known is None or not known.stands(self._feed, now):
             session = known.session if known is not None else self._sessions.verify(value)
             if session is None:
-                return _FORGED
+                return FORGED
             if self._feed.revoked(session.id):
-                return Nobody(Why.REVOKED, session)
+                return Nobody("revoked", session)
             if not self._sessions.alive(session, now):
-                return Nobody(Why.EXPIRED, session)
+                return Nobody("expired", session)
             known = self._bearer(session, now)
             self._by_value.add(value, known)
         if len(cookies) == 1 and len(cookies[0]) <= _LONGEST_HEADER:

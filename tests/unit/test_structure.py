@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +69,33 @@ def test_the_settings_name_paths_and_open_none() -> None:
         tree = ast.walk(ast.parse(module.read_text("utf-8")))
         names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
         assert names & OPENS == set()
+
+
+def test_the_guide_to_changes_names_ten_and_for_each_at_most_three_files_that_exist() -> None:
+    text = (ROOT / "docs" / "develop.md").read_text("utf-8")
+    table = text.partition("## Where do I change …")[2].partition("## ")[0]
+    rows = dict(re.findall(r"^\| (an? [\w ]+|another [\w ]+) \| (.*) \|$", table, re.MULTILINE))
+    assert len(rows) == 10
+    for files in rows.values():
+        named = re.findall(r"`([^`]+)`", files)
+        assert 1 <= len(named) <= 3
+        assert [name for name in named if not (SIDECAR / name).is_file()] == []
+
+
+def test_the_guide_to_the_rooms_names_every_one_on_its_floor() -> None:
+    text = (ROOT / "docs" / "develop.md").read_text("utf-8")
+    floors = re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
+    drawn = {
+        name.rstrip("/").removesuffix(".py"): int(n)
+        for n, names in floors
+        for name in re.findall(r"`(.*?)`", names)
+    }
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]["layers"]
+    built = {
+        name: len(layers) - 1 - at
+        for at, layer in enumerate(layers[1:])
+        for name in re.split(r"\s*\|\s*", layer)
+    }
+    assert drawn == built
