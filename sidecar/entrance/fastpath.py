@@ -8,7 +8,8 @@ A request that comes in the same bytes as an earlier one, but for its cookies an
 (repeats.py); the check answers it like any other.
 
 The replies of one turn of the event loop are sent together at its end. Whoever reads them on another core is
-then woken once, and waking somebody costs more than a check.
+then woken once, and waking somebody costs more than a check. If only one connection replied in a turn, its
+next reply is sent at once: to wait for the end of the turn would cost another look at every socket.
 
 It leans on these internals of `uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`, as of the versions
 in TESTED: a request is made of nothing but `on_message_begin`, `on_url`, `on_header` and
@@ -71,6 +72,7 @@ class Shared:
         self.repeats = Repeats()
         self._loop = loop
         self._unsent: list[FastPath] = []
+        self.alone: FastPath | None = None  # the only one that replied in the last turn
 
     def will_send(self, connection: "FastPath") -> None:
         """At the end of this turn of the event loop."""
@@ -80,6 +82,7 @@ class Shared:
 
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
+        self.alone = unsent[0] if len(unsent) == 1 else None
         for connection in unsent:
             connection.send()
 
@@ -205,11 +208,16 @@ class FastPath(HttpToolsProtocol):
             self.transport.write(unsent)
 
     def _finish(self, reply: Reply) -> None:
-        if not self._unsent:
+        wire = reply.wire or self._wire(reply)
+        if self._unsent:
+            self._unsent += wire
+            if len(self._unsent) > _MOST_UNSENT:
+                self.send()
+        elif self._shared.alone is self:
+            self.transport.write(wire)
+        else:
+            self._unsent = wire
             self._shared.will_send(self)
-        self._unsent += reply.wire or self._wire(reply)
-        if len(self._unsent) > _MOST_UNSENT:
-            self.send()
         self.server_state.total_requests += 1
         self._active_at = self.loop.time()
         if self._idle_timer is None:
