@@ -1,7 +1,7 @@
 """Who am I: the signed-in visitor's own page.
 
 Owns: `GET /`, and the display name, read from the person's own PDS.
-Doesn't belong here: what apps are told (access/identity_headers.py); the name is decoration and no app gets
+Doesn't belong here: what apps learn (access/identity_headers.py); the name is decoration and no app gets
 it.
 """
 

@@ -107,7 +107,7 @@ class Refusals:
     def unknown_host(self, target: Target) -> Reply:
         """No app has this host."""
         message = (
-            "The sign-in gate has no rule for this site, so it lets nobody in. The site's set-up is incomplete. "
+            "The sign-in gate has no rule for this site, so it lets nobody in. Its set-up is incomplete. "
             "If you run it, add the host to an [apps] table."
         )
         return self._error(target, 403, "unknown_host", "Not set up", message)

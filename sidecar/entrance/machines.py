@@ -1,6 +1,6 @@
 """What machines ask: client metadata, public keys, health.
 
-Owns: the JSON routes. They answer under any Host: authorization servers and monitors are no browsers.
+Owns: the JSON routes. They answer under any Host: authorization servers and monitors aren't browsers.
 Doesn't belong here: what client metadata must say (atproto.oauth).
 """
 

@@ -90,7 +90,7 @@ class Callback:
             return self._failed(error, attempt)
 
     async def _take(self, request: Request, state: str, former: Session | None) -> Attempt | None:
-        """The attempt this browser started; None where it is expired or used. Raises OtherBrowser."""
+        """The attempt this browser started; None if it is expired or used. Raises OtherBrowser."""
         binding = request.cookies.get(self._pending.cookie_name(state))
         if binding is None:
             if former is not None:

@@ -120,7 +120,7 @@ class Login:
             with self._slots.take():
                 return await self._depart(request, wanted, return_to, prompt)
         except (AtprotoError, SidecarError) as error:
-            # What is no identifier stays out of the log: people type passwords into the wrong field.
+            # Only identifiers go to the log: people type passwords into the wrong field.
             told = {"identifier": str(wanted)[:256], "reason": str(error)[:500]} if wanted else {}
             log.info("sign-in not started", extra={"event": error.code, **told})
             return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
