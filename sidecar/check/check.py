@@ -47,6 +47,8 @@ class Check:
         now: Callable[[], float],
     ) -> None:
         self._scheme = settings.scheme
+        self._public_host = settings.public_host
+        self._pages = settings.prefix + "/"
         self._policy = policy
         self._sessions = sessions
         self._bearers = bearers
@@ -89,6 +91,8 @@ class Check:
         if decision.allowed:
             return brought.reply if brought.verdict is verdict else _let_in(brought, verdict)
         self._tally.refused(decision.app, decision.reason, session.did, session.id)
+        if self._asks_about_our_pages(target):
+            return self._refusals.pages_missing(target)
         if target.navigation or target.page:
             return self._refusals.forbidden_page(target, brought.bearer.who, decision)
         return verdict.reply
@@ -133,6 +137,9 @@ class Check:
         if nobody is DUPLICATE:
             self._tally.refused(app or "", "duplicate_cookies", "", "")
             return self._refusals.duplicate_cookies(target)
+        if self._asks_about_our_pages(target):
+            self._tally.refused(app or "", "pages_missing", "", "")
+            return self._refusals.pages_missing(target)
         if app is None:
             return self._unknown_host(target)
         if nobody is NONE:
@@ -142,6 +149,11 @@ class Check:
         elif nobody.session is not None:
             self._tally.refused(app, nobody.why, nobody.session.did, nobody.session.id)
         return self._refusals.sign_in_required(target)
+
+    def _asks_about_our_pages(self, target: Target) -> bool:
+        """Caddy should have sent this to us, not asked about it: to send anybody there to sign in is a loop."""
+        path = target.uri.partition("?")[0] + "/"
+        return target.host == self._public_host and path.startswith(self._pages)
 
     def _unknown_host(self, target: Target) -> Reply:
         self._tally.refused("", "unknown_host", "", "")

@@ -86,7 +86,8 @@ def test_a_cookie_with_any_bit_changed_is_forged(position: int, bit: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "junk", [b"!", b"=", b"==", b"~", b" ", b'"', b"\n", b"A", b"AAAA", b".", b"\x00", b"\xff", b"%20", b"===="]
+    "junk",
+    [b"!", b"=", b"==", b"~", b" ", b'"', b"\n", b"A", b"AAAA", b".", b"\x00", b"\xff", b"%20", b"===="],
 )
 def test_junk_anywhere_beside_a_valid_signature_makes_another_cookie(junk: bytes) -> None:
     sessions = make()

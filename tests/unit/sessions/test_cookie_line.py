@@ -33,10 +33,14 @@ OUR_NAMES = [
         ([b"a=1;" + SESSION + b";b=2"], b"a=1;b=2"),
         ([SESSION + b"; sidecar_session=x; __Secure-sidecar_probe=y; sidecar_attempt_0aF=z; b=2"], b"b=2"),
         ([b"a=1; " + SESSION + b"; b=2; sidecar_returns=y;  c=3"], b"a=1; b=2;  c=3"),
-        ([SESSION + b"; notsidecar_x=1; sidecars_own=2; my-sidecar_y=3; sidecar=4; sidecar-theme=5"],
-         b"notsidecar_x=1; sidecars_own=2; my-sidecar_y=3; sidecar=4; sidecar-theme=5"),
-        ([b'a="x y"; ' + SESSION + b'; b=sidecar_session=1; c="a, b"; d={"e":1}'],
-         b'a="x y"; b=sidecar_session=1; c="a, b"; d={"e":1}'),
+        (
+            [SESSION + b"; notsidecar_x=1; sidecars_own=2; my-sidecar_y=3; sidecar=4; sidecar-theme=5"],
+            b"notsidecar_x=1; sidecars_own=2; my-sidecar_y=3; sidecar=4; sidecar-theme=5",
+        ),
+        (
+            [b'a="x y"; ' + SESSION + b'; b=sidecar_session=1; c="a, b"; d={"e":1}'],
+            b'a="x y"; b=sidecar_session=1; c="a, b"; d={"e":1}',
+        ),
         ([b"own=1; " + SESSION, b"__Secure-sidecar_x=y; other=2", b"sidecar_y=1"], b"own=1; other=2"),
         ([b"a=\xc3\xbc\xff; " + SESSION], b"a=\xc3\xbc\xff"),
     ],
@@ -88,15 +92,24 @@ def ours_somehow_spelt(draw: st.DrawFn) -> bytes:
         forms = [byte, byte, byte, b"%%%02x" % letter, b"%%%02X" % letter]
         forms += [b".", b"[", b" ", b"+"] if byte == b"_" else [byte.swapcase()]
         letters.append(draw(st.sampled_from(forms)))
-    name = draw(_SPACES) + b"".join(letters) + draw(st.sampled_from([b"", b"", b"[", b"[]", b"[x]"])) + draw(_SPACES)
+    name = (
+        draw(_SPACES)
+        + b"".join(letters)
+        + draw(st.sampled_from([b"", b"", b"[", b"[]", b"[x]"]))
+        + draw(_SPACES)
+    )
     return name + draw(st.sampled_from([b"=x", b"", b"=", b"= x", b'="x"', b"==x"]))
 
 
-_VALUES = st.binary(max_size=12).map(lambda value: bytes(set(range(0x20, 0x7F)) & set(value)).replace(b";", b""))
+_VALUES = st.binary(max_size=12).map(
+    lambda value: bytes(set(range(0x20, 0x7F)) & set(value)).replace(b";", b"")
+)
 _NAMES = st.from_regex(re.compile(rb"[!#$&'*.^_`|~0-9A-Za-z-]{1,12}"), fullmatch=True)
 _OWN = st.builds(lambda name, value: name + b"=" + value, _NAMES, _VALUES).filter(
-    lambda part: not any(map(OURS.match, (name for reader in READERS for name in reader([part]))))
-    and not part.lower().lstrip(b"_.").startswith((b"sidecar", b"host-sidecar", b"secure-sidecar"))
+    lambda part: (
+        not any(map(OURS.match, (name for reader in READERS for name in reader([part]))))
+        and not part.lower().lstrip(b"_.").startswith((b"sidecar", b"host-sidecar", b"secure-sidecar"))
+    )
 )
 _JUNK = st.binary(max_size=20).map(lambda part: part.translate(None, b";\r\n\0"))
 
@@ -109,15 +122,22 @@ def test_no_server_finds_a_cookie_of_ours_in_what_is_left(lines: list[list[bytes
         assert [name for name in reader([line]) if OURS.match(name)] == []
 
 
-@given(st.lists(_OWN.map(lambda part: (part, True)) | ours_somehow_spelt().map(lambda part: (part, False)), max_size=8))
-def test_every_cookie_of_the_apps_survives_byte_for_byte_and_in_order(parts: list[tuple[bytes, bool]]) -> None:
+@given(
+    st.lists(
+        _OWN.map(lambda part: (part, True)) | ours_somehow_spelt().map(lambda part: (part, False)), max_size=8
+    )
+)
+def test_every_cookie_of_the_apps_survives_byte_for_byte_and_in_order(
+    parts: list[tuple[bytes, bool]],
+) -> None:
     line = for_app([b"; ".join(part for part, _ in parts)])
     assert line == b"; ".join(part for part, own in parts if own).strip(b" \t")
 
 
 @given(
     st.lists(
-        st.sampled_from([b"__Host-sidecar_session=", b"v", b"=", b"; ", b";", b" ", b"a", b"x=", b"%"]), max_size=12
+        st.sampled_from([b"__Host-sidecar_session=", b"v", b"=", b"; ", b";", b" ", b"a", b"x=", b"%"]),
+        max_size=12,
     ).map(b"".join),
     st.booleans(),
 )
@@ -142,5 +162,9 @@ def test_every_cookie_of_ours_has_a_name_that_is_taken_out() -> None:
         cookie_name("attempt", secure=False)
     source = "".join(path.read_text() for path in (Path(__file__).parents[3] / "sidecar").rglob("*.py"))
     for base in re.findall(r'cookie_name\(\s*"(\w+)"', source):
-        for name in (cookie_name(base, secure=True), cookie_name(base, secure=False), cookie_name(base, secure=True, domain="x.net")):
+        for name in (
+            cookie_name(base, secure=True),
+            cookie_name(base, secure=False),
+            cookie_name(base, secure=True, domain="x.net"),
+        ):
             assert for_app([f"{name}=v".encode()]) == b""
