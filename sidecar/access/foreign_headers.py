@@ -1,15 +1,15 @@
-"""Headers by which apps learn who somebody is, or where a request goes, from gates and proxies other than ours.
+"""Headers by which other gates name people, and by which apps choose a page: no client may send them.
 
-Owns: the list of those that no client may send to an app behind the gate. Caddyfile.example strips it before
-every check, docs/deployment.md shows it; both are tested against it.
+Owns: the list. Caddyfile.example strips it before every check and docs/deployment.md shows it; both are
+tested against it.
 Doesn't belong here: the identity headers that we send ourselves (identity_headers.py). Pure.
 
-As Caddy has them: "*" at the end or the start of a name stands for anything. Caddy itself drops names with "_"
-or "."; request/forwarded.py refuses what else a server could fold into one of these.
+Written as Caddy has them: "*" at the end or the start of a name stands for anything. Caddy itself drops names
+with "_" or "."; request/forwarded.py refuses what else a server could fold into one of these.
 """
 
 IDENTITY: dict[str, str] = {
-    "*Remote-*": "Authelia, tinyauth, Radicale, Kubernetes, Redash: Remote-User, Remote-Groups, X-Remote-User",
+    "*Remote-*": "Authelia, tinyauth, Radicale, Kubernetes, Redash: Remote-User, X-Remote-User",
     "X-WEBAUTH-*": "Grafana, Gitea, Forgejo",
     "X-Forwarded-User": "oauth2-proxy, Jenkins",
     "X-Forwarded-Email": "oauth2-proxy, SonarQube",

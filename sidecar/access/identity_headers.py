@@ -4,8 +4,8 @@ Owns: the identity headers and the mark, their names and values. The Caddy snipp
 against `NAMES` and `MARK`.
 Doesn't belong here: who may pass (policy.py), identity headers of others (foreign_headers.py). Pure.
 
-Every name is sent on every allow, exactly once and never empty: if one were missing, the app could get it from
-a client. The DID is the key; handles change hands.
+Every name is sent on every allow, exactly once and never empty: a missing one could come from a client. The
+DID is the key; handles change hands.
 """
 
 from sidecar.access.policy import Principal
@@ -13,7 +13,7 @@ from sidecar.access.policy import Principal
 NAMES: tuple[str, ...] = ("X-User-DID", "X-User-Handle")
 NO_HANDLE = "handle.invalid"  # what ATProto shows if no handle is verified
 
-# On every 2xx of the check. Caddy opens only if it is there: another program at our address can't open an app.
+# On every 2xx of the check. Caddy opens only if it is there: another program at our address opens nothing.
 MARK = "X-User-Auth"
 SIGNED_IN = (MARK.lower().encode("ascii"), b"signed-in")
 

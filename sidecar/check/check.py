@@ -119,7 +119,7 @@ class Check:
         return self._repeat(target, brought, verdict)
 
     def _renewed(self, target: Target, brought: Brought, now: float) -> Reply:
-        """A page load is redirected to itself with the new cookie: from a 200, plain forward_auth would drop it.
+        """A page load is redirected to itself with the new cookie, which plain forward_auth drops from a 200.
 
         Other requests get theirs with the 200, for the Caddyfile that copies it.
         """
@@ -151,7 +151,7 @@ class Check:
         return self._refusals.sign_in_required(target)
 
     def _asks_about_our_pages(self, target: Target) -> bool:
-        """Caddy should have sent this to us, not asked about it: to send anybody there to sign in is a loop."""
+        """Caddy should have sent this to us instead of asking about it. A redirect there would be a loop."""
         path = target.uri.partition("?")[0] + "/"
         return target.host == self._public_host and path.startswith(self._pages)
 

@@ -114,8 +114,9 @@ class Refusals:
     def pages_missing(self, target: Target) -> Reply:
         """Caddy doesn't send our own pages to us, so nobody can sign in."""
         message = (
-            f"This site's sign-in page can't be reached. That is a mistake in the site's setup, not yours. If you "
-            f"run it, add the line `import atproto-pages` to the site of {target.host} in your Caddyfile."
+            "The sign-in page of this site can't be reached. That is a mistake in the site's setup, not "
+            "yours. If you run it, add the line `import atproto-pages` to the site "
+            f"{target.host} in your Caddyfile."
         )
         return self._error(target, 500, "pages_missing", "The sign-in page is missing", message)
 

@@ -34,8 +34,8 @@ _SINGLE = frozenset(
     (_HOST, _URI, _METHOD, _PROTO, _FOR, _MODE, _DEST, _SITE, _PURPOSE, b"origin", b"upgrade", b"range")
 )
 _SENT = frozenset(name.lower().encode("ascii") for name in (MARK, *NAMES))
-# Some servers take other characters in a header's name for "-": most "_", PHP ".", lighttpd all of them. Such a
-# twin of a header that matters is an attack.
+# Some servers read other characters in a header's name as "-": many do it with "_", PHP with ".", lighttpd
+# with all of them. Such a twin of a header that matters is an attack.
 _USUAL_IN_A_NAME = b"abcdefghijklmnopqrstuvwxyz0123456789-"
 _FOLDED = bytes(code if code in _USUAL_IN_A_NAME else ord("-") for code in range(0x100))
 
@@ -61,8 +61,8 @@ class Unreadable(Exception):
 class Target:
     """The request that Caddy asks about.
 
-    `host`: canonical. `uri`: path and query, visible ASCII from "/" on. `cookies`: value of each Cookie header.
-    The rest is worked out when somebody wants to know: an allow doesn't.
+    `host`: canonical. `uri`: path and query, visible ASCII from "/" on. `cookies`: value of each Cookie
+    header. The rest is worked out when somebody wants to know: an allow doesn't.
     """
 
     __slots__ = ("_accept", "_method", "_values", "cookies", "host", "uri")
@@ -132,7 +132,7 @@ class Target:
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
-    """`headers`: as ASGI has them, names in lower case. Unreadable unless they describe exactly one request."""
+    """`headers`: as ASGI has them, names in lower case. Unreadable unless they describe just one request."""
     pairs = list(headers)
     values = dict(pairs)
     if b"".join(values).translate(None, _USUAL_IN_A_NAME):
@@ -162,8 +162,9 @@ def is_uri(text: bytes) -> bool:
 
 
 def _canonical_uri(raw: bytes, host: str, scheme: str) -> bytes:
-    """Bytes beyond ASCII percent-encoded, as browsers do it. Of the absolute form (RFC 9112 section 3.2.2), which
-    must name the very host that Caddy serves, path and query.
+    """Bytes beyond ASCII are percent-encoded, as browsers do it.
+
+    The absolute form (RFC 9112 section 3.2.2) must name the very host that Caddy serves.
     """
     uri = _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], raw)
     absolute = _ABSOLUTE.fullmatch(uri)

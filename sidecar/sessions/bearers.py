@@ -2,8 +2,8 @@
 
 Owns: the one call that the check makes, and the memory of recent cookies. Only verified cookies are
 remembered. The age of the session, sign-outs and the handle are looked at again every time. No I/O.
-Doesn't belong here: what the cookie says (cookie.py), which cookies go on to the app (cookie_line.py), what is
-known of sign-outs and handles (feed.py), who may pass (access/).
+Doesn't belong here: what the cookie says (cookie.py), which cookies go on to the app (cookie_line.py),
+sign-outs and handles (feed.py), who may pass (access/).
 """
 
 from typing import Any, Literal, NamedTuple
@@ -61,10 +61,10 @@ class Bearer:
 
 
 class Brought:
-    """What one request's Cookie headers bring. The same header brings the same object while its bearer stands.
+    """What the Cookie headers of a request bring; the same object each time, while its bearer stands.
 
-    `cookies`: the line for the app, b"" if there are none. `verdict`, `reply`: for the check, what it answered
-    last to this header.
+    `cookies`: the line for the app, b"" if there are none. `verdict`, `reply`: for the check, its last allow
+    to this header.
     """
 
     __slots__ = ("bearer", "cookies", "reply", "verdict")

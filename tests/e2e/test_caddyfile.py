@@ -1,8 +1,9 @@
 """What Caddyfile.example makes of odd requests, byte by byte: real Caddy between a stand-in sidecar and app.
 
-The stand-in lets in whoever has the cookie `sidecar_session=in`. The whole with the real sidecar: test_gate.py.
+The stand-in lets in whoever has the cookie `sidecar_session=in`. With the real sidecar: test_gate.py.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import websockets
 
 from sidecar.access.foreign_headers import STRIPPED
 from sidecar.access.identity_headers import MARK, NAMES
@@ -308,6 +310,30 @@ async def test_every_app_has_an_end_to_its_streams() -> None:
     routes = next(iter(config["apps"]["http"]["servers"].values()))["routes"]
     [app] = [each for each in handlers(routes) if each.get("upstreams") == [{"dial": "127.0.0.1:2"}]]
     assert app["stream_timeout"] == 4 * 3600 * 10**9
+
+
+@pytest.mark.parametrize("snippet", ["atproto", "atproto-renewing"])
+async def test_a_websocket_gets_the_apps_own_cookies_and_ends_at_its_time(
+    tmp_path: Path, snippet: str
+) -> None:
+    port = free_port()
+
+    async def echo(connection: websockets.ServerConnection) -> None:
+        headers = connection.request.headers if connection.request else {}
+        await connection.send(json.dumps([headers.get("Cookie"), headers.get("X-User-DID")]))
+        async for message in connection:
+            await connection.send(message)
+
+    lines = (f"import {snippet} 127.0.0.1:{port} {{", "stream_timeout 1s", "}")
+    async with websockets.serve(echo, "127.0.0.1", port), running(tmp_path, lines=lines) as gate:
+        cookies = {"Cookie": "own=1; sidecar_session=in", "Connection": "Cookie, X-User-DID"}
+        url = f"ws://127.0.0.1:{gate.port}/"
+        async with websockets.connect(url, proxy=None, additional_headers=cookies) as connection:
+            assert json.loads(await connection.recv()) == ["own=1", DID]
+            await connection.send("still open")
+            assert await connection.recv() == "still open"
+            async with asyncio.timeout(10):
+                await connection.wait_closed()
 
 
 @pytest.mark.parametrize(

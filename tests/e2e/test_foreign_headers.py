@@ -1,4 +1,4 @@
-"""What a client can't make an app believe: headers of other gates, before a real WSGI app that folds "-" and "_".
+"""Headers of other gates, sent by a client to a real WSGI app, which folds "-" and "_".
 
 The real Caddy with Caddyfile.example, over HTTP/1.1 and HTTP/2.
 """
@@ -21,19 +21,22 @@ from tests.lab.ports import free_port
 from tests.lab.wire import recording, send
 
 # One name at least for each line of the list; those that apps are known to read are among them.
-NAMES = """
-Remote-User Remote-Groups Remote-Name Remote-Email X-Remote-User X-Remote-Group X-Forwarded-Remote-User
-X-Proxy-Remote-User X-WEBAUTH-USER X-WEBAUTH-EMAIL X-Forwarded-User X-Forwarded-Email X-Forwarded-Groups
-X-Forwarded-Preferred-Username X-Forwarded-Access-Token X-Forwarded-Login X-Forwarded-Name X-Auth-Request-User
-X-Auth-Request-Email X-Auth-Request-Groups X-Auth-User X-Auth-Username X-Otterwiki-Name X-Otterwiki-Email
-X-Otterwiki-Permissions X-Authentik-Username X-Authentik-Groups X-Token-Subject X-Token-User-Name X-Vouch-User
-X-Vouch-IdP-Claims-Groups X-Pomerium-Claim-Email Cf-Access-Authenticated-User-Email
-X-Goog-Authenticated-User-Email X-Authenticated-UserId Tailscale-User-Login X-MS-Client-Principal
-X-MS-Client-Principal-Name X-Amzn-Oidc-Identity X-Consumer-Username X-Proxy-User X-Proxy-Roles X-Userinfo
-Client-Cert Client-Cert-Chain X-Forwarded-Client-Cert X-SSL-Client-S-DN SSL-Client-Verify X-Original-URL
-X-Original-URI X-Original-Method X-Rewrite-URL X-HTTP-Method-Override X-Method-Override X-HTTP-Method X-Script-Name
-X-Forwarded-Prefix
-""".split()
+_NAMES = """
+Remote-User Remote-Groups Remote-Name Remote-Email X-Remote-User X-Remote-Group
+X-Forwarded-Remote-User X-Proxy-Remote-User X-WEBAUTH-USER X-WEBAUTH-EMAIL X-Forwarded-User
+X-Forwarded-Email X-Forwarded-Groups X-Forwarded-Preferred-Username X-Forwarded-Access-Token
+X-Forwarded-Login X-Forwarded-Name X-Auth-Request-User X-Auth-Request-Email
+X-Auth-Request-Groups X-Auth-User X-Auth-Username X-Otterwiki-Name X-Otterwiki-Email
+X-Otterwiki-Permissions X-Authentik-Username X-Authentik-Groups X-Token-Subject
+X-Token-User-Name X-Vouch-User X-Vouch-IdP-Claims-Groups X-Pomerium-Claim-Email
+Cf-Access-Authenticated-User-Email X-Goog-Authenticated-User-Email X-Authenticated-UserId
+Tailscale-User-Login X-MS-Client-Principal X-MS-Client-Principal-Name X-Amzn-Oidc-Identity
+X-Consumer-Username X-Proxy-User X-Proxy-Roles X-Userinfo Client-Cert Client-Cert-Chain
+X-Forwarded-Client-Cert X-SSL-Client-S-DN SSL-Client-Verify X-Original-URL X-Original-URI
+X-Original-Method X-Rewrite-URL X-HTTP-Method-Override X-Method-Override X-HTTP-Method
+X-Script-Name X-Forwarded-Prefix
+"""
+NAMES = _NAMES.split()
 LEFT = {
     "X-User-Agent": "grpc",
     "X-Auth-Token": "the app's own",

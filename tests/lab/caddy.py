@@ -34,7 +34,8 @@ async def start(
 ) -> Child:
     """Run Caddy on `caddyfile`, whose {$…} come from `env`; back when it accepts connections on `port`.
 
-    `behind`: networks of a proxy before it, whose word on the client's address it takes. `h2c`: HTTP/2 without TLS.
+    `behind`: networks of a proxy before it, whose word on the client's address it takes. `h2c`: HTTP/2 too,
+    without TLS.
     """
     folder.mkdir(parents=True, exist_ok=True)
     env = {**env, "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}

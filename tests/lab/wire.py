@@ -81,7 +81,7 @@ async def recording(port: int, answer: Callable[[Message], Answer]) -> AsyncIter
                 seen.append(request)
                 status, headers, body = answer(request)
                 headers = [*headers, ("Content-Length", str(len(body)))]
-                sent = [(name, value.encode("latin-1")) for name, value in headers]
+                sent = [(name.encode(), value.encode("latin-1")) for name, value in headers]
                 head = h11.Response(status_code=status, headers=sent)
                 for event in (head, h11.Data(body), h11.EndOfMessage()):
                     writer.write(parser.send(event) or b"")

@@ -1,4 +1,4 @@
-"""A WSGI app on Python's own server: it shows the headers as a WSGI app sees them, "-" and "_" folded into one."""
+"""A WSGI app on Python's own server. It shows the headers as WSGI has them: "-" and "_" are the same."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 
 class _Quiet(WSGIRequestHandler):
-    def log_message(self, *_: Any) -> None:  # type: ignore[override] # its arguments don't matter
+    def log_message(self, *_: Any) -> None:
         pass
 
 
