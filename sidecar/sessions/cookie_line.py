@@ -26,8 +26,8 @@ _ENDS_A_HEADER = bytes({*range(0x09), *range(0x0A, 0x20), 0x7F})
 def for_app(headers: list[bytes], session: bytes = b"") -> bytes:
     """One line with all cookies but ours; b"" if none is left. `headers`: the value of each Cookie header.
 
-    The app's cookies stay as they came, byte for byte. `session`: the session cookie as `name=value`, which
-    is quicker to cut out than to search for.
+    The app's cookies stay as they came, byte for byte. `session`: the session cookie as `name=value`, which is
+    quicker to cut out than to search for.
     """
     if len(headers) != 1:
         return b"; ".join(line for line in map(_without_ours, headers) if line)
@@ -47,14 +47,14 @@ def _without_ours(header: bytes) -> bytes:
     if _WORD not in lower:
         encoded = b"%" in lower or b"+" in lower
         if not encoded or not _may_be_encoded(_VALUE.sub(b"", lower)):
-            return header
+            return header.strip(b" \t")
     return _without_any(header, lower)
 
 
 def _without_any(header: bytes, lower: bytes) -> bytes:
     parts = header.split(b";")
     kept = [part for part, low in zip(parts, lower.split(b";"), strict=True) if not _is_ours(low)]
-    return header if len(kept) == len(parts) else b";".join(kept).strip(b"; \t")
+    return header.strip(b" \t") if len(kept) == len(parts) else b";".join(kept).strip(b"; \t")
 
 
 def _is_ours(cookie: bytes) -> bool:
