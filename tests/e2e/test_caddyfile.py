@@ -27,6 +27,7 @@ from tests.lab.wire import Answer, Message, recording, send
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 IDENTITY = [("X-User-Auth", "signed-in"), ("X-User-DID", DID), ("X-User-Handle", "alice.test")]
 ALICE = "Cookie: sidecar_session=in"
+DEPLOYMENT = caddy.ROOT / "docs" / "deployment.md"
 
 
 def sidecar(request: Message) -> Answer:
@@ -305,11 +306,42 @@ async def test_a_second_address_is_an_error_and_a_block_is_the_proxys(tmp_path: 
     assert f'"stream_timeout": {5 * 60 * 10**9}' in config
 
 
+@pytest.mark.parametrize(
+    "block", re.findall(r"^```caddyfile\n(.*?)^```", DEPLOYMENT.read_text(), re.MULTILINE | re.DOTALL)
+)
+async def test_caddy_takes_every_example_of_the_deployment_guide(tmp_path: Path, block: str) -> None:
+    shown = f"wiki.example.net {{\n{block}}}\n" if block.startswith("route") else block
+    imports = "" if block.startswith("{") else f"import {caddy.EXAMPLE}\nimport {caddy.RENEWING}\n"
+    file = tmp_path / "Caddyfile"
+    file.write_text(imports + shown)
+    assert await caddy.adapt(file, {})
+
+
 async def test_every_app_has_an_end_to_its_streams() -> None:
     config = await caddy.adapt(caddy.EXAMPLE, {"APP_UPSTREAM": "127.0.0.1:2"})
     routes = next(iter(config["apps"]["http"]["servers"].values()))["routes"]
     [app] = [each for each in handlers(routes) if each.get("upstreams") == [{"dial": "127.0.0.1:2"}]]
     assert app["stream_timeout"] == 4 * 3600 * 10**9
+
+
+async def test_on_an_open_path_nobody_is_anybody_and_the_app_gets_no_session(tmp_path: Path) -> None:
+    """As docs/deployment.md shows it."""
+    lines = ("handle /open {", "import atproto-open APP", "}", "import atproto APP")
+    async with running(tmp_path, lines=lines) as gate:
+        forged = (
+            "X-User-DID: forged",
+            "X-User-Handle: forged",
+            "X-User-Auth: signed-in",
+            "Remote-User: forged",
+        )
+        answer = await gate.get("/open", *forged, "Cookie: a=1; __Host-sidecar_session=in; sidecar_x=y; b=2")
+        assert answer.status == 200
+        [passed] = gate.passed
+        names = [name for name, _ in passed.headers]
+        assert not {"x-user-did", "x-user-handle", "x-user-auth", "remote-user"} & set(names)
+        assert passed.all("cookie") == ["a=1; b=2"]
+        assert gate.asked == []
+        assert (await gate.get("/opened", *forged)).status == 302
 
 
 @pytest.mark.parametrize("snippet", ["atproto", "atproto-renewing"])
