@@ -26,8 +26,8 @@ _ENDS_A_HEADER = bytes({*range(0x09), *range(0x0A, 0x20), 0x7F})
 def for_app(headers: list[bytes], session: bytes = b"") -> bytes:
     """One line with all cookies but ours; b"" if none is left. `headers`: the value of each Cookie header.
 
-    The app's cookies stay as they came, byte for byte. `session`: the session cookie as `name=value`; to cut it
-    out is quicker than to search for it.
+    The app's cookies stay as they came, byte for byte. `session`: the session cookie as `name=value`; it is
+    quicker to cut out than to search for.
     """
     if len(headers) != 1:
         return b"; ".join(line for line in map(_without_ours, headers) if line)

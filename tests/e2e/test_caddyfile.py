@@ -21,13 +21,14 @@ from sidecar.access.identity_headers import MARK, NAMES
 from sidecar.sessions import cookie_line
 from tests.lab import caddy
 from tests.lab.child import Children
+from tests.lab.node import ROOT
 from tests.lab.ports import free_port
 from tests.lab.wire import Answer, Message, recording, send
 
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 IDENTITY = [("X-User-Auth", "signed-in"), ("X-User-DID", DID), ("X-User-Handle", "alice.test")]
 ALICE = "Cookie: sidecar_session=in"
-DEPLOYMENT = caddy.ROOT / "docs" / "deployment.md"
+DEPLOYMENT = ROOT / "docs" / "deployment.md"
 
 
 def sidecar(request: Message) -> Answer:
@@ -278,6 +279,8 @@ async def test_everything_happens_in_the_one_order_that_was_proven(tmp_path: Pat
     assert list(steps(config, "127.0.0.1:2")) == [
         "delete X-User-Auth",
         *["strip"] * len(STRIPPED),
+        "delete Upgrade",
+        "set Upgrade",
         "set Connection",
         "delete Connection",
         "check",
@@ -311,7 +314,10 @@ async def test_a_second_address_is_an_error_and_a_block_is_the_proxys(tmp_path: 
 )
 async def test_caddy_takes_every_example_of_the_deployment_guide(tmp_path: Path, block: str) -> None:
     shown = f"wiki.example.net {{\n{block}}}\n" if block.startswith("route") else block
-    imports = "" if block.startswith("{") else f"import {caddy.EXAMPLE}\nimport {caddy.RENEWING}\n"
+    if block.startswith("{"):  # global options, which the example has too
+        shown, imports = f"{block}http://127.0.0.1:1 {{\n}}\n", ""
+    else:
+        imports = f"import {caddy.EXAMPLE}\nimport {caddy.RENEWING}\n"
     file = tmp_path / "Caddyfile"
     file.write_text(imports + shown)
     assert await caddy.adapt(file, {})
@@ -322,6 +328,34 @@ async def test_every_app_has_an_end_to_its_streams() -> None:
     routes = next(iter(config["apps"]["http"]["servers"].values()))["routes"]
     [app] = [each for each in handlers(routes) if each.get("upstreams") == [{"dial": "127.0.0.1:2"}]]
     assert app["stream_timeout"] == 4 * 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"],
+        ["Upgrade: h2c, websocket", "Connection: Upgrade"],
+        ["Upgrade: SPDY/3.1", "Connection: Upgrade"],
+        ["Upgrade: TLS/1.3", "Connection: Upgrade"],
+        ["Upgrade: h2c"],
+        ["Upgrade: websockets", "Connection: Upgrade"],
+    ],
+    ids=" + ".join,
+)
+async def test_no_tunnel_but_a_websocket_is_opened_past_the_check(gate: Gate, upgrade: list[str]) -> None:
+    """Through one, a signed-in person could send the app requests with another's identity headers."""
+    request = await gate.as_alice(*upgrade)
+    assert request.all("upgrade") == []
+    assert "upgrade" not in str(request.all("connection")).lower()
+
+
+async def test_a_websockets_request_asks_for_nothing_else(gate: Gate) -> None:
+    for upgrade in (["WebSocket"], ["websocket", "h2c"], ["h2c", "websocket"]):
+        request = await gate.as_alice(
+            "Connection: Cookie, Upgrade", *(f"Upgrade: {each}" for each in upgrade)
+        )
+        assert request.all("upgrade") == ["websocket"]
+        assert [each.lower() for each in request.all("connection")] == ["upgrade"]
 
 
 async def test_on_an_open_path_nobody_is_anybody_and_the_app_gets_no_session(tmp_path: Path) -> None:
