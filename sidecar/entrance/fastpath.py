@@ -208,7 +208,7 @@ class FastPath(HttpToolsProtocol):
             self.transport.write(unsent)
 
     def _finish(self, reply: Reply) -> None:
-        wire = reply.wire or self._wire(reply)
+        wire = reply.wire or self._wired(reply)
         if self._unsent:
             self._unsent += wire
             if len(self._unsent) > _MOST_UNSENT:
@@ -268,16 +268,23 @@ class FastPath(HttpToolsProtocol):
             and not self.flow.write_paused
         )
 
-    def _wire(self, reply: Reply) -> bytes:
+    def _wired(self, reply: Reply) -> bytes:
         """The reply's bytes, kept with it for the next time unless they carry a date."""
+        base = reply.base
+        if base is None:
+            wire = self._joined(reply)
+        else:  # only one line is added to bytes that are there already
+            wire = b"%b%b: %b\r\n\r\n" % ((base.wire or self._wired(base))[:-2], *reply.headers[-1])
+        if not self.server_state.default_headers:
+            reply.wire = wire
+        return wire
+
+    def _joined(self, reply: Reply) -> bytes:
         parts = [_status_line(reply.status)]
         for name, value in (*self.server_state.default_headers, *reply.headers):
             parts += (name, b": ", value, b"\r\n")
         parts += (b"\r\n", reply.body)
-        wire = b"".join(parts)
-        if not self.server_state.default_headers:
-            reply.wire = wire
-        return wire
+        return b"".join(parts)
 
 
 @lru_cache
