@@ -19,7 +19,7 @@ from sidecar.atproto.addresses import is_public
 from sidecar.atproto.oauth.clock import BACKDATED, seconds_ahead
 from sidecar.commands import client_keys
 from sidecar.commands.probes import LIMIT, Answer, Outside
-from sidecar.config_file import consistency, files
+from sidecar.config_file import advice, files
 from sidecar.errors import SidecarError
 from sidecar.settings import Settings
 from sidecar.store.sqlite import SqliteStore
@@ -78,7 +78,7 @@ def _findings(check: Check, settings: Settings, world: Outside) -> Findings:
 
 def _configuration(settings: Settings, _: Outside) -> Findings:
     yield Finding("ok", "configuration: no contradictions")
-    for line in consistency.warnings(settings):
+    for line in advice.warnings(settings):
         yield Finding("warn", line)
 
 
