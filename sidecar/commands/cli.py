@@ -1,7 +1,7 @@
 """The `sidecar` command.
 
 Owns: arguments, what is printed, exit codes. Every command says what it did and what to do next.
-Doesn't belong here: the work itself. Each command imports its own modules, so that it doesn't wait for others'.
+Doesn't belong here: the work itself. Each command imports only the modules that it needs.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def config_path(named: Path | None) -> Path | None:
-    """The file to read: the named one, else $SIDECAR_CONFIG, else the first usual one that exists, or None."""
+    """The file to read: the named one, else $SIDECAR_CONFIG, else a usual one that exists, or None."""
     if named is None and os.environ.get("SIDECAR_CONFIG"):
         named = Path(os.environ["SIDECAR_CONFIG"])
     return named or next((path for path in _CANDIDATES if path.exists()), None)
@@ -155,9 +155,7 @@ def _init(arguments: argparse.Namespace) -> int:
     _say(*(f"wrote {arguments.dir / name}" for name in (init.CONFIG, init.KEYS, init.SECRETS)))
     _say(*_advice(settings))
     _say(f"Caddy must be {caddy.shown(caddy.NEEDED)} or newer; `caddy version` shows yours")
-    _say(
-        "Next: put all these lines into your Caddyfile. Replace 127.0.0.1:3000 with your app's address. Then run"
-    )
+    _say("Next: put all these lines into your Caddyfile. Replace 127.0.0.1:3000 by your app's address. Run")
     if arguments.systemd:
         _say(f"      {_START_UNIT}")
         _say("      The unit runs /usr/local/bin/sidecar and needs the group caddy: docs/deployment.md")
@@ -178,9 +176,9 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     _, settings = _load(arguments)
-    from sidecar.commands import doctor  # noqa: PLC0415 - see above
+    from sidecar.commands.doctor import examine  # noqa: PLC0415 - see above
 
-    return OK if doctor.examine(settings, print) else FAILED
+    return OK if examine.examine(settings, print) else FAILED
 
 
 def _keygen(arguments: argparse.Namespace) -> int:

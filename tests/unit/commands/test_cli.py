@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sidecar import __version__
-from sidecar.commands import caddy, cli, client_keys, doctor, init
+from sidecar.commands import caddy, cli, client_keys, init
+from sidecar.commands.doctor import examine
 from sidecar.errors import ConfigError
 from sidecar.process import serve
 from sidecar.settings import Settings
@@ -157,7 +158,7 @@ def test_init_says_in_plain_words_that_anyone_gets_in(capsys: pytest.CaptureFixt
 def test_init_says_which_caddy_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["init", "--public-url", "https://auth.sidecar.internal", "--allow", "a.test"]) == cli.OK
     shown = capsys.readouterr()
-    assert f"Caddy {caddy.shown(caddy.NEEDED)} or newer" in shown.err
+    assert f"Caddy must be {caddy.shown(caddy.NEEDED)} or newer" in shown.err
     assert "note:" not in shown.err
 
 
@@ -270,7 +271,7 @@ def test_an_address_in_use_is_one_line_and_exit_code_1(
 def test_the_doctors_verdict_is_the_exit_code(
     file: Path, monkeypatch: pytest.MonkeyPatch, healthy: bool, code: int
 ) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda settings, say: healthy)
+    monkeypatch.setattr(examine, "examine", lambda settings, say: healthy)
     assert cli.main(["doctor"]) == code
 
 
@@ -278,7 +279,7 @@ def test_an_interrupt_is_no_traceback(file: Path, monkeypatch: pytest.MonkeyPatc
     def interrupted(settings: Settings, say: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "examine", interrupted)
+    monkeypatch.setattr(examine, "examine", interrupted)
     assert cli.main(["doctor"]) == cli.FAILED
 
 
