@@ -1,7 +1,7 @@
 """Which Caddy is safe in front of the sidecar, and which holes an older one has.
 
 Owns: the one version that the commands, the docs and the Caddyfile name; tests hold them to it.
-Doesn't belong here: finding out which Caddy is installed (probes.py).
+Doesn't belong here: finding out which Caddy is installed (doctor/probes.py).
 """
 
 Version = tuple[int, ...]

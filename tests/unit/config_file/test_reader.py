@@ -643,7 +643,8 @@ def test_a_folder_below_run_may_be_made_by_systemd_so_it_is_a_warning(write: Wri
 def test_the_socket_of_a_sidecar_that_runs_is_no_fault(write: Write, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as running:
         running.bind(str(tmp_path / "s.sock"))
-        assert reader.load(write(listening(tmp_path, tmp_path / "s.sock")), {})
+        path = tmp_path / "s.sock"
+        assert reader.load(write(listening(tmp_path, path)), {}).server.socket_path == path
 
 
 def test_over_tcp_without_a_trusted_peer_nobody_may_connect_so_it_is_a_fault(write: Write) -> None:

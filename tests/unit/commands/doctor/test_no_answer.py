@@ -54,7 +54,7 @@ def over_tls(certificates: certs.Certificates, *, knows: str = "") -> Callable[[
     def choose(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> int | None:
         return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR if knows and name != knows else None
 
-    context.sni_callback = choose  # type: ignore[assignment] # it may return an alert
+    context.sni_callback = choose
 
     def speak(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as tls:
@@ -116,6 +116,10 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_servers_wait(
 ) -> None:
     monkeypatch.setattr(probes, "TIMEOUT", 0.2)
     done = threading.Event()
+
+    def silent(_: socket.socket) -> None:
+        done.wait(10)
+
     with listening(lambda _: (done.wait(10) and None) or None) as port:
         error = refused(Outside(), f"http://127.0.0.1:{port}/")
         done.set()
