@@ -1,7 +1,7 @@
 """What can go wrong on our own side, as one tree; the network's half is `sidecar.atproto.errors`.
 
-Owns: names and stable codes. Refusals by a rule are no errors: they are values (`policy.Decision`).
-Doesn't belong here: what a person is told (replies/words.py).
+Owns: names and stable codes. Refusals by a rule aren't errors but values (`policy.Decision`).
+Doesn't belong here: what a person reads (replies/words.py).
 
     SidecarError
     ├── ConfigError         every fault of a configuration, at once
@@ -30,7 +30,7 @@ class SidecarError(Exception):
 
 
 class ConfigError(SidecarError):
-    """`faults`: one line each, as `path: what is wrong; how to mend it`."""
+    """`faults`: one line each, as `path: what is wrong; how to fix it`."""
 
     code = "config_error"
 

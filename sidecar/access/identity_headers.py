@@ -1,4 +1,4 @@
-"""What an app is told about who is signed in.
+"""What an app learns about the person who is signed in.
 
 Owns: the identity headers, their names and values. The Caddy snippet and the docs are tested against `NAMES`.
 Doesn't belong here: who may pass (policy.py). Pure.
@@ -16,7 +16,7 @@ _DID, _HANDLE = (name.lower().encode("ascii") for name in NAMES)
 
 
 def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
-    """One pair per name in `NAMES`, in that order. ValueError for a value that is no header's."""
+    """One pair per name in `NAMES`, in that order. ValueError for a value that can't stand in a header."""
     return [(_DID, _value(principal.did)), (_HANDLE, _value(principal.handle or NO_HANDLE))]
 
 

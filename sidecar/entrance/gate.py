@@ -77,7 +77,7 @@ class Gate:
             await self._serve(scope, receive, send)
 
     def may_connect(self, client: tuple[str, int] | None) -> bool:
-        """On a unix socket there is no address; its mode is the guard (uvicorn then gives None)."""
+        """A unix socket has no address; its mode is the guard (uvicorn then gives None)."""
         return self._unix if client is None else self._trusted(client[0])
 
     def _checked(self, scope: Scope) -> Reply:

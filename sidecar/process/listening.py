@@ -71,7 +71,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise FileExistsError(None, "is there and is no socket")
+        raise FileExistsError(None, "is there and isn't a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(ConnectionRefusedError):
         probe.connect(str(path))
         raise FileExistsError(None, "another process listens on it")

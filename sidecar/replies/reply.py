@@ -33,7 +33,7 @@ def html(status: int, body: bytes, headers: Iterable[Header] = ()) -> Reply:
 
 
 def text(status: int, words: str, headers: Iterable[Header] = ()) -> Reply:
-    """A line for those who are no visitors: a misdirected proxy, a monitor."""
+    """A line of text for programs: a misdirected proxy, a monitor."""
     return _reply(status, b"text/plain; charset=utf-8", words.encode() + b"\n", headers)
 
 

@@ -107,7 +107,7 @@ class Target:
 
     @property
     def websocket_origin(self) -> str | None:
-        """The Origin of a WebSocket upgrade, "" where it has none; None for any other request.
+        """The Origin of a WebSocket upgrade, "" if it has none; None for any other request.
 
         By the Upgrade header, whatever the method: RFC 8441 has CONNECT where RFC 6455 has GET.
         """

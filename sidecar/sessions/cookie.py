@@ -107,7 +107,7 @@ class Sessions:
         return [value.strip() for name, _, value in pairs if name.strip() == self._wanted]
 
     def verify(self, value: bytes) -> Session | None:
-        """The session that a cookie's value stands for, or None where we didn't sign it. Says nothing of its
+        """The session that a cookie's value stands for, or None if we didn't sign it. Says nothing of its
         age.
         """
         if len(value) > _MAX_COOKIE:

@@ -1,8 +1,8 @@
 """How one value of the configuration is parsed.
 
-Owns: one function per kind of value. It takes a TOML value or text and returns a typed value, or raises
-ValueError, whose text says what is wrong and how to fix it. The environment has only text, so every parser
-reads text as well as TOML's types. Its docstring stands in the reference (docs/configuration.md).
+Owns: one function per kind of value, `TOML value or text in → typed value out`, or ValueError whose text says
+what is wrong and how to fix it. The environment gives text only, so every parser reads text as well as
+TOML's types. A docstring is what the reference (docs/configuration.md) says of its kind.
 Doesn't belong here: names and addresses (addresses.py), what one value means for another
 (config_file/consistency.py).
 """
@@ -149,7 +149,7 @@ def texts(value: Any) -> tuple[str, ...]:
 
 
 def each(parse: Callable[[Entry], T], entries: Iterable[Entry]) -> tuple[T, ...]:
-    """Every entry, read. Raises FaultyEntries with all faults, so that one fault doesn't hide another."""
+    """Every entry, read. Raises FaultyEntries, so that one that can't be read hides none of the others."""
     found, faults = [], []
     for entry in entries:
         try:

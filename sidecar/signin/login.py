@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sidecar.atproto.errors import AtprotoError
-from sidecar.atproto.oauth import OAuthClient
 from sidecar.atproto.syntax import Did, Handle, ServerUrl, parse_identifier
 from sidecar.errors import CookiesOff, LoopDetected, SidecarError, TooManyRequests
+from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
 from sidecar.replies.responses import response, retry_after, see_other, set_cookies
 from sidecar.replies.words import explain
@@ -43,7 +43,7 @@ class Login:
         self,
         settings: Settings,
         *,
-        client: OAuthClient,
+        network: Network,
         pending: PendingSignIns,
         slots: Slots,
         visitors: Visitors,
@@ -55,7 +55,7 @@ class Login:
         self._login_path = settings.prefix + "/login"
         self._secure = not settings.loopback
         self._development = settings.identity.development_servers
-        self._client = client
+        self._network = network
         self._pending = pending
         self._visitors = visitors
         self._destinations = destinations
@@ -120,7 +120,7 @@ class Login:
             with self._slots.take():
                 return await self._depart(request, wanted, return_to, prompt)
         except (AtprotoError, SidecarError) as error:
-            # What is no identifier stays out of the log: people type passwords into the wrong field.
+            # Only identifiers go to the log: people type passwords into the wrong field.
             told = {"identifier": str(wanted)[:256], "reason": str(error)[:500]} if wanted else {}
             log.info("sign-in not started", extra={"event": error.code, **told})
             return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
@@ -128,7 +128,7 @@ class Login:
     async def _depart(
         self, request: Request, wanted: Identifier, return_to: str, prompt: Prompt | None
     ) -> Response:
-        sign_in, authorization_url = await self._client.start(wanted, prompt=prompt)
+        sign_in, authorization_url = await self._network.start(wanted, prompt=prompt)
         binding = await self._pending.keep(Attempt(sign_in, return_to))
         surplus = [self._pending.deletion(name) for name in self._pending.surplus(request.cookies)]
         return see_other(authorization_url, cookies=[self._pending.cookie(sign_in.state, binding), *surplus])

@@ -1,7 +1,7 @@
 """What one visitor, and all together, may ask of this process.
 
 Owns: attempts per key in a window of time, and how many may be at work at once. Bounded; time is an argument.
-Doesn't belong here: the numbers (settings/), what a visitor is told (replies/words.py).
+Doesn't belong here: the numbers (settings/), what a visitor reads (replies/words.py).
 """
 
 import ipaddress

@@ -31,14 +31,14 @@ ROUTES = {
 
 @pytest.mark.parametrize("path", ROUTES)
 async def test_a_wrong_method_is_told_the_right_ones(world: World, path: str) -> None:
-    refused = await world.browser()._client.request("DELETE", PUBLIC + path)
+    refused = await world.browser().client.request("DELETE", PUBLIC + path)
     assert refused.status_code == 405
     assert ", ".join(sorted(refused.headers["allow"].split(", "))) == ROUTES[path]
 
 
 @pytest.mark.parametrize("path", [path for path in ROUTES if path != "/auth/check"])
 async def test_head_answers_as_get_does(world: World, path: str) -> None:
-    client = world.browser()._client
+    client = world.browser().client
     got, headed = await client.get(PUBLIC + path), await client.head(PUBLIC + path)
     assert headed.status_code == got.status_code
     assert headed.headers["content-length"] == got.headers["content-length"]
@@ -49,17 +49,17 @@ async def test_head_answers_as_get_does(world: World, path: str) -> None:
 )
 async def test_an_unknown_address_has_a_page(world: World, path: str) -> None:
     missing = await world.browser().open(PUBLIC + path) if path.startswith("/auth") else None
-    missing = missing or await world.browser()._client.get(PUBLIC + path)
+    missing = missing or await world.browser().client.get(PUBLIC + path)
     assert (missing.status_code, code_of(missing).split("<")[0]) == (404, "not_found")
 
 
 async def test_the_prefix_without_its_slash_leads_to_the_profile(world: World) -> None:
-    moved = await world.browser()._client.get(f"{PUBLIC}/auth")
+    moved = await world.browser().client.get(f"{PUBLIC}/auth")
     assert moved.headers["location"] == f"{PUBLIC}/auth/"
 
 
 async def test_client_metadata_is_what_an_authorization_server_wants(world: World) -> None:
-    answer = await world.browser()._client.get(f"{PUBLIC}/auth/client-metadata.json")
+    answer = await world.browser().client.get(f"{PUBLIC}/auth/client-metadata.json")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     document = answer.json()
     assert document["client_id"] == f"{PUBLIC}/auth/client-metadata.json"
@@ -68,7 +68,7 @@ async def test_client_metadata_is_what_an_authorization_server_wants(world: Worl
     assert document["client_uri"] == f"{PUBLIC}/auth/"
     assert document["jwks_uri"] == f"{PUBLIC}/auth/jwks.json"
     assert "jwks" not in document
-    keys = await world.browser()._client.get(document["jwks_uri"])
+    keys = await world.browser().client.get(document["jwks_uri"])
     assert [key["kid"] for key in keys.json()["keys"]]
     assert '"d"' not in answer.text + keys.text
 
@@ -77,7 +77,7 @@ async def test_the_keys_can_be_published_inside_the_metadata(make: Make) -> None
     outside = make()
     world = make(client=Client(keys_file=outside.settings.client.keys_file, jwks="inline"))
     await world.sidecar.start()
-    client = world.browser()._client
+    client = world.browser().client
     document = (await client.get(f"{PUBLIC}/auth/client-metadata.json")).json()
     assert "jwks_uri" not in document
     assert document["jwks"] == (await client.get(f"{PUBLIC}/auth/jwks.json")).json()
@@ -101,7 +101,7 @@ async def test_the_path_of_the_client_id_may_be_chosen_and_no_other_is_served(ma
     default = make()
     world = make(client=Client(keys_file=default.settings.client.keys_file, id_path=path))
     await world.sidecar.start()
-    client = world.browser()._client
+    client = world.browser().client
     answer = await client.get(PUBLIC + path, headers={"host": "127.0.0.1:9180"})  # as any server may ask
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     document = answer.json()
@@ -116,7 +116,7 @@ async def test_the_path_of_the_client_id_may_be_chosen_and_no_other_is_served(ma
 
 
 async def test_health_answers_under_any_host_and_readiness_needs_the_store(world: World) -> None:
-    client = world.browser()._client
+    client = world.browser().client
     for path, status in (("healthz", "ok"), ("readyz", "ready")):
         answer = await client.get(f"{PUBLIC}/auth/{path}", headers={"host": "127.0.0.1:9180"})
         assert (answer.status_code, answer.json()) == (200, {"status": status})
@@ -125,7 +125,7 @@ async def test_health_answers_under_any_host_and_readiness_needs_the_store(world
 async def test_readiness_waits_for_the_sign_outs(make: Make) -> None:
     world = make()
     await world.sidecar.store.open()
-    answer = await world.browser()._client.get(f"{PUBLIC}/auth/readyz")
+    answer = await world.browser().client.get(f"{PUBLIC}/auth/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "revocations not loaded")
     await world.sidecar.store.close()
 
@@ -152,17 +152,17 @@ async def test_a_form_that_is_too_large_or_of_another_kind_is_refused_with_a_pag
     large = await browser.submit("/login", {"identifier": "x" * 20_000})
     assert (large.status_code, code_of(large).split("<")[0]) == (413, "request_too_large")
     sent = {**NAVIGATION, "sec-fetch-site": "same-origin", "content-type": "application/json"}
-    other = await browser._client.post(f"{PUBLIC}/auth/login", headers=sent, content=b"{}")
+    other = await browser.client.post(f"{PUBLIC}/auth/login", headers=sent, content=b"{}")
     assert (other.status_code, code_of(other).split("<")[0]) == (400, "bad_request")
     plain = {**sent, "content-type": "application/x-www-form-urlencoded"}
     for body in (b"identifier=a&identifier=b", b"&".join(b"%d=1" % n for n in range(40))):
-        refused = await browser._client.post(f"{PUBLIC}/auth/login", headers=plain, content=body)
+        refused = await browser.client.post(f"{PUBLIC}/auth/login", headers=plain, content=body)
         assert (refused.status_code, code_of(refused).split("<")[0]) == (400, "bad_request")
 
 
 async def test_headers_that_are_too_large_are_refused(world: World) -> None:
     large = {"x-large": "x" * 70_000}
-    refused = await world.browser()._client.get(f"{PUBLIC}/auth/login", headers=large)
+    refused = await world.browser().client.get(f"{PUBLIC}/auth/login", headers=large)
     assert (refused.status_code, code_of(refused).split("<")[0]) == (413, "request_too_large")
     browser = world.browser()
     await world.sign_in(browser, world.alice)
@@ -250,7 +250,7 @@ async def test_every_identity_header_is_on_every_allow_once_and_never_empty(worl
 
 
 async def test_the_check_takes_nothing_from_its_own_query(world: World) -> None:
-    client = world.browser()._client
+    client = world.browser().client
     answer = await client.get(
         f"{PUBLIC}/auth/check?return_to=https://evil.net&policy=lax",
         headers={
@@ -275,7 +275,7 @@ async def test_a_check_without_exactly_one_of_each_forwarded_header_is_refused(
         "x-forwarded-proto": "https",
     }
     name = f"x-forwarded-{missing}"
-    client = world.browser()._client
+    client = world.browser().client
     left_out = {key: value for key, value in forwarded.items() if key != name}
     twice = [*forwarded.items(), (name, forwarded[name])]
     for headers, reason in ((list(left_out.items()), "missing"), (twice, "repeated")):

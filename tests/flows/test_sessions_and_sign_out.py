@@ -228,7 +228,7 @@ async def test_two_session_cookies_on_our_own_pages_get_a_page_too(world: World)
     browser = world.browser()
     await world.sign_in(browser, world.alice)
     name = next(c.name for c in browser.jar.jar if "session" in c.name)
-    answer = await browser._client.get(
+    answer = await browser.client.get(
         f"{PUBLIC}/auth/login", headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
     )
     assert (answer.status_code, code_of(answer)) == (400, "duplicate_cookies")
@@ -361,9 +361,7 @@ async def test_a_session_cookie_planted_for_our_own_pages_is_deleted_there(world
     browser = world.browser()
     await world.sign_in(browser, world.alice)
     name = next(c.name for c in browser.jar.jar if "session" in c.name)
-    answer = await browser._client.get(
-        PUBLIC + where, headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
-    )
+    answer = await browser.client.get(PUBLIC + where, headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"})
     assert answer.status_code == 400
     deleted = {each.partition("Path=")[2].partition(";")[0] for each in answer.headers.get_list("set-cookie")}
     assert {"/", "/auth", "/auth/"} <= deleted

@@ -22,12 +22,18 @@ refusals.py          its refusals, and the errors they become
 clock.py             our clock and the server's
 client_metadata.py   how servers know us
 pkce.py              verifier and challenge
+
+`OAuthClient` is imported when it is first used: the records and the client metadata need no HTTP.
 """
 
-from .client import OAuthClient
+from typing import TYPE_CHECKING
+
 from .client_metadata import client_metadata, loopback_client
 from .keys import KeySet, generate_key, load_keys
 from .models import Client, Grant, PendingSignIn, Prompt, SignedIn, SignInFailed
+
+if TYPE_CHECKING:
+    from .client import OAuthClient
 
 __all__ = [
     "Client",
@@ -43,3 +49,12 @@ __all__ = [
     "load_keys",
     "loopback_client",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """PEP 562."""
+    if name != "OAuthClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .client import OAuthClient  # noqa: PLC0415 - see above
+
+    return OAuthClient

@@ -7,12 +7,14 @@ Doesn't belong here: how they are made (client.py), where they are kept (the cal
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import AtprotoError, OAuthError
-from ..identity import Identity
 from ..syntax import Did
 from .keys import Jwk, KeySet
+
+if TYPE_CHECKING:  # the record alone shouldn't load what looks identities up
+    from ..identity import Identity
 
 Prompt = Literal["select_account", "login", "create"]
 
@@ -93,7 +95,7 @@ class Grant:
 class SignedIn:
     """The account whose owner has signed in, freshly resolved."""
 
-    identity: Identity
+    identity: "Identity"
     grant: Grant
 
 
