@@ -120,7 +120,7 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_servers_wait(
     def silent(_: socket.socket) -> None:
         done.wait(10)
 
-    with listening(lambda _: (done.wait(10) and None) or None) as port:
+    with listening(silent) as port:
         error = refused(Outside(), f"http://127.0.0.1:{port}/")
         done.set()
     assert error.kind is Kind.TIMEOUT
