@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sidecar.access.identity_headers import SIGNED_IN, identity_headers
 from sidecar.access.policy import Decision, Policy, Principal
 from sidecar.check.refusals import Refusals
+from sidecar.check.renewals import Renewals
 from sidecar.check.tally import Tally
 from sidecar.replies.reply import Reply, redirect
 from sidecar.request import forwarded
@@ -26,8 +27,6 @@ from sidecar.settings import Settings
 Headers = Iterable[tuple[bytes, bytes]]
 
 _NOTHING = (b"content-length", b"0")
-_RENEWAL_PAUSE = 60.0  # seconds before the same session is offered a renewed cookie again
-_REMEMBERED_RENEWALS = 10_000
 _MOST_HOSTS = 64  # whose decision is remembered for one bearer
 
 
@@ -53,18 +52,18 @@ class Check:
         self._sessions = sessions
         self._bearers = bearers
         self._refusals = refusals
-        self._tally = tally
-        self._seen = seen
+        self.tally = tally
+        self.seen = seen
         self._now = now
-        self._redirected = _Offered()
-        self._offered = _Offered()
+        self.redirected = Renewals()
+        self.offered = Renewals()
 
     def answer(self, headers: Headers) -> Reply:
         """The reply to one check. `headers`: as ASGI has them, names in lower case."""
         try:
             target = forwarded.read(headers)
         except Unreadable as error:
-            self._tally.refused("", error.reason, "", "")
+            self.tally.refused("", error.reason, "", "")
             return self._refusals.unreadable(error.reason)
         return self.answer_for(target)
 
@@ -86,11 +85,11 @@ class Check:
 
     def _repeat(self, target: Target, brought: Brought, verdict: "_Verdict") -> Reply:
         session = brought.bearer.session
-        self._seen(session.did)
+        self.seen(session.did)
         decision = verdict.decision
         if decision.allowed:
             return brought.reply if brought.verdict is verdict else _let_in(brought, verdict)
-        self._tally.refused(decision.app, decision.reason, session.did, session.id)
+        self.tally.refused(decision.app, decision.reason, session.did, session.id)
         if self._asks_about_our_pages(target):
             return self._refusals.pages_missing(target)
         if target.navigation or target.page:
@@ -106,9 +105,9 @@ class Check:
         if decision.allowed:
             if target.websocket_origin and target.websocket_origin != f"{self._scheme}://{target.host}":
                 session = bearer.session
-                self._tally.refused(decision.app, "foreign_websocket", session.did, session.id)
+                self.tally.refused(decision.app, "foreign_websocket", session.did, session.id)
                 return self._refusals.foreign_websocket(target)
-            offers = self._redirected if target.renewable else self._offered
+            offers = self.redirected if target.renewable else self.offered
             if bearer.due and offers.offer(bearer.session.id, now):
                 return self._renewed(target, brought, now)
         reply = _allowed(bearer.who) if decision.allowed else self._refusals.forbidden(bearer.who, decision)
@@ -135,19 +134,19 @@ class Check:
             return self._refusals.unavailable(target)
         app = self._policy.app_for(target.host)
         if nobody is DUPLICATE:
-            self._tally.refused(app or "", "duplicate_cookies", "", "")
+            self.tally.refused(app or "", "duplicate_cookies", "", "")
             return self._refusals.duplicate_cookies(target)
         if self._asks_about_our_pages(target):
-            self._tally.refused(app or "", "pages_missing", "", "")
+            self.tally.refused(app or "", "pages_missing", "", "")
             return self._refusals.pages_missing(target)
         if app is None:
             return self._unknown_host(target)
         if nobody is NONE:
-            self._tally.missing()
+            self.tally.missing()
         elif nobody is FORGED:
-            self._tally.forged()
+            self.tally.forged()
         elif nobody.session is not None:
-            self._tally.refused(app, nobody.why, nobody.session.did, nobody.session.id)
+            self.tally.refused(app, nobody.why, nobody.session.did, nobody.session.id)
         return self._refusals.sign_in_required(target)
 
     def _asks_about_our_pages(self, target: Target) -> bool:
@@ -156,7 +155,7 @@ class Check:
         return target.host == self._public_host and path.startswith(self._pages)
 
     def _unknown_host(self, target: Target) -> Reply:
-        self._tally.refused("", "unknown_host", "", "")
+        self.tally.refused("", "unknown_host", "", "")
         return self._refusals.unknown_host(target)
 
 
@@ -184,32 +183,3 @@ def _with_cookies(allowed: Reply, cookies: bytes) -> Reply:
 
 def _allowed(who: Principal, *more: tuple[bytes, bytes]) -> Reply:
     return Reply(200, [SIGNED_IN, *identity_headers(who), *more, _NOTHING], b"")
-
-
-class _Offered:
-    """Whom this process offered a renewed cookie in the last minute: a browser that refuses it is not asked
-    again.
-    """
-
-    def __init__(self) -> None:
-        self._since = 0.0
-        self._recent: set[str] = set()
-        self._before: set[str] = set()
-
-    def offer(self, session_id: str, now: float) -> bool:
-        """True once per session in any minute. Past the bound nobody is offered one until the minute is
-        over.
-        """
-        if not 0 <= now - self._since < _RENEWAL_PAUSE:
-            stale = not 0 <= now - self._since < 2 * _RENEWAL_PAUSE
-            self._before = set() if stale else self._recent
-            self._recent = set()
-            self._since = now
-        if (
-            session_id in self._recent
-            or session_id in self._before
-            or len(self._recent) >= _REMEMBERED_RENEWALS
-        ):
-            return False
-        self._recent.add(session_id)
-        return True

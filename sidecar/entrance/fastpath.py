@@ -151,7 +151,7 @@ class FastPath(HttpToolsProtocol):
         reply = self._reply_to(target.again(uri, cookies))
         if reply is None:
             return False
-        self._finish(reply)
+        self.finish(reply)
         return True
 
     def _are_plain(self, cookies: bytes) -> bool:
@@ -177,9 +177,9 @@ class FastPath(HttpToolsProtocol):
         self._target = self._read()
         self._reply = self._reply_to(self._target) if self._target is not None else None
         if self._reply is None:
-            self._fall_through()
+            self.fall_through()
 
-    def _fall_through(self) -> None:
+    def fall_through(self) -> None:
         """Tell uvicorn what was kept from it so far."""
         self.send()
         url, headers = self.url, self.headers
@@ -199,7 +199,7 @@ class FastPath(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._between = True
-        self._finish(self._reply)
+        self.finish(self._reply)
 
     def send(self) -> None:
         """All replies that wait, now."""
@@ -207,7 +207,7 @@ class FastPath(HttpToolsProtocol):
             unsent, self._unsent = self._unsent, b""
             self.transport.write(unsent)
 
-    def _finish(self, reply: Reply) -> None:
+    def finish(self, reply: Reply) -> None:
         wire = reply.wire or self._wired(reply)
         if self._unsent:
             self._unsent += wire

@@ -30,10 +30,10 @@ _MODE = b"sec-fetch-mode"
 _DEST = b"sec-fetch-dest"
 _SITE = b"sec-fetch-site"
 _PURPOSE = b"sec-purpose"
-_SINGLE = frozenset(
+SINGLE = frozenset(
     (_HOST, _URI, _METHOD, _PROTO, _FOR, _MODE, _DEST, _SITE, _PURPOSE, b"origin", b"upgrade", b"range")
 )
-_SENT = frozenset(name.lower().encode("ascii") for name in (MARK, *NAMES))
+SENT = frozenset(name.lower().encode("ascii") for name in (MARK, *NAMES))
 # Some servers read other characters in a header's name as "-": many do it with "_", PHP with ".", lighttpd
 # with all of them. Such a twin of a header that matters is an attack.
 _USUAL_IN_A_NAME = b"abcdefghijklmnopqrstuvwxyz0123456789-"
@@ -187,7 +187,7 @@ def _refuse_twins(names: Iterable[bytes]) -> None:
         folded = name.translate(_FOLDED)
         if folded == name:
             continue
-        if folded in _SINGLE or folded in _SENT:
+        if folded in SINGLE or folded in SENT:
             raise Unreadable("twin_of_" + _code(folded))
         if is_stripped(folded):
             raise Unreadable("twin_of_a_stripped_header")
@@ -196,7 +196,7 @@ def _refuse_twins(names: Iterable[bytes]) -> None:
 def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
     seen: set[bytes] = set()
     for name, _ in pairs:
-        if name in _SINGLE and name in seen:
+        if name in SINGLE and name in seen:
             raise Unreadable("repeated_" + _code(name))
         seen.add(name)
 

@@ -62,7 +62,7 @@ class Sessions:
         self.assigned = self._wanted + b"="  # how the cookie begins in a Cookie header
         # One signer for all cookies, its keys derived once: URLSafeSerializer does both for each, which costs
         # more than the HMAC itself.
-        self._signer = Signer(
+        self.signer = Signer(
             [_derived(secret) for secret in reversed(settings.session.cookie_secrets)],  # the last one signs
             key_derivation="none",
             algorithm=_HmacSha256(),
@@ -117,7 +117,7 @@ class Sessions:
         if len(value) > _MAX_COOKIE or not _SIGNED.fullmatch(value):
             return None
         try:
-            text = self._signer.unsign(value).decode("ascii")
+            text = self.signer.unsign(value).decode("ascii")
             version, session_id, did, handle, *times = text.split(_BETWEEN)
             session = Session(session_id, did, handle or None, *map(int, times))
         except (BadData, TypeError, ValueError):
@@ -158,7 +158,7 @@ class Sessions:
         """The `Set-Cookie` value for the session."""
         who = (session.id, session.did, session.handle or "")
         times = (session.handle_verified_at, session.signed_in_at, session.end, session.issued_at)
-        text = self._signer.sign(_BETWEEN.join((_VERSION, *who, *map(str, times)))).decode()
+        text = self.signer.sign(_BETWEEN.join((_VERSION, *who, *map(str, times)))).decode()
         lifetime = max(0, int(min(self._idle, self.ends(session) - now)))
         return set_cookie(self.name, text, max_age=lifetime, secure=self._secure, domain=self._domain)
 

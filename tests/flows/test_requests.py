@@ -298,7 +298,7 @@ async def test_a_template_that_fails_while_it_is_shown_leaves_the_words(
     def broken(*_: object, **__: object) -> None:
         raise TypeError("broken on purpose")
 
-    monkeypatch.setattr(world.sidecar.gate._pages, "page", broken)
+    monkeypatch.setattr(world.sidecar.gate.pages, "page", broken)
     answer = await world.browser().open(f"{PUBLIC}/auth/nothing")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
     assert answer.text.startswith("Page not found.")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.access.foreign_headers import STRIPPED
-from sidecar.request.forwarded import _SENT, _SINGLE, Unreadable, read
+from sidecar.request.forwarded import SENT, SINGLE, Unreadable, read
 from tests.fakes.told import told
 
 Headers = list[tuple[bytes, bytes]]
@@ -65,7 +65,7 @@ def test_each_forwarded_header_is_required(name: str) -> None:
     assert reason(headers(**{f"x_forwarded_{name}": None})) == f"missing_x_forwarded_{name}"
 
 
-@pytest.mark.parametrize("name", sorted(_SINGLE))
+@pytest.mark.parametrize("name", sorted(SINGLE))
 def test_a_header_that_counts_may_be_there_once_only(name: bytes) -> None:
     others = [pair for pair in headers() if pair[0] != name]
     value = dict(headers()).get(name, b"x")
@@ -73,7 +73,7 @@ def test_a_header_that_counts_may_be_there_once_only(name: bytes) -> None:
     assert reason([*others, (name, value), (name, value)]) == f"repeated_{name.decode().replace('-', '_')}"
 
 
-@pytest.mark.parametrize("name", sorted(name for name in _SINGLE | _SENT if b"-" in name))
+@pytest.mark.parametrize("name", sorted(name for name in SINGLE | SENT if b"-" in name))
 @pytest.mark.parametrize("mark", [b"_", b"."])
 def test_underscore_and_dot_spellings_are_refused(name: bytes, mark: bytes) -> None:
     code = name.decode().replace("-", "_")
@@ -340,7 +340,7 @@ def test_what_is_no_websocket_upgrade_has_no_websocket_origin() -> None:
     assert read(headers(upgrade="h2c", origin="https://evil.example")).websocket_origin is None
 
 
-ANY_NAME = st.sampled_from([*sorted(_SINGLE | _SENT), b"cookie", b"accept", b"x_forwarded_uri"]) | st.binary(
+ANY_NAME = st.sampled_from([*sorted(SINGLE | SENT), b"cookie", b"accept", b"x_forwarded_uri"]) | st.binary(
     max_size=20
 )
 ANY_HEADERS = st.lists(st.tuples(ANY_NAME, st.binary(max_size=60)), max_size=12)
@@ -357,7 +357,7 @@ def test_the_reason_holds_nothing_that_a_client_sent(given_headers: Headers) -> 
     assert reason([pair for pair in given_headers if pair[0] != b"x-forwarded-proto"]) in {
         f"{fault}_{name.decode().replace('-', '_')}"
         for fault in ("missing", "repeated", "twin_of")
-        for name in _SINGLE | _SENT
+        for name in SINGLE | SENT
     } | {"twin_of_a_stripped_header"}
 
 

@@ -116,7 +116,7 @@ def test_a_signed_value_of_another_purpose_is_no_session() -> None:
     other = Signer("a" * 32, salt=b"other", digest_method=hashlib.sha256, key_derivation="hmac")
     session = make().start(DID, None, NOW)
     payload = value_of(make().cookie(session, NOW)).rpartition(b".")[0]
-    assert make().verify(make()._signer.sign(payload)) == session
+    assert make().verify(make().signer.sign(payload)) == session
     assert make().verify(other.sign(payload)) is None
 
 
@@ -138,8 +138,8 @@ FIELDS = ["1", "a" * 32, DID, "", "0", "1", "2", "3"]
 )
 def test_a_signed_value_of_another_shape_is_no_session(fields: list[str]) -> None:
     sessions = make()
-    assert sessions.verify(sessions._signer.sign("~".join(FIELDS))) is not None
-    assert sessions.verify(sessions._signer.sign("~".join(fields))) is None
+    assert sessions.verify(sessions.signer.sign("~".join(FIELDS))) is not None
+    assert sessions.verify(sessions.signer.sign("~".join(fields))) is None
 
 
 @given(did=st.text(max_size=80), handle=st.none() | st.text(min_size=1, max_size=80))
