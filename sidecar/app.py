@@ -161,7 +161,13 @@ class Sidecar:
         machines = Machines(self.client, store=store, feed=feed, now=now)
         router = routes.router(settings, login, callback, logout, profile, machines)
         return Gate(
-            settings, check=check, routes=router, sessions=sessions, pages=pages, destinations=destinations
+            settings,
+            check=check,
+            routes=router,
+            sessions=sessions,
+            pages=pages,
+            destinations=destinations,
+            now=now,
         )
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -5,6 +5,7 @@ Doesn't belong here: what a person reads (replies/words.py).
 
     SidecarError
     ├── ConfigError         every fault of a configuration, at once
+    ├── UntrustedPeer       the connection comes from an address that isn't in server.trusted_peers
     ├── StoreUnavailable    transient: the store doesn't answer
     ├── StoreFull           the bound of a table is reached
     ├── TooManyRequests     a limit; `retry_after` in seconds
@@ -37,6 +38,10 @@ class ConfigError(SidecarError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class UntrustedPeer(SidecarError):
+    code = "untrusted_peer"
 
 
 class StoreUnavailable(SidecarError):

@@ -7,12 +7,14 @@ Doesn't belong here: routes (routes.py), the check's own answers (check/check.py
 import ipaddress
 import logging
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.check.check import Check
+from sidecar.entrance.strangers import Strangers
 from sidecar.errors import DuplicateCookies, RequestTooLarge, SidecarError
 from sidecar.hosts import canonical_host
 from sidecar.logs import request_id
@@ -45,6 +47,7 @@ class Gate:
         sessions: Sessions,
         pages: Pages,
         destinations: Destinations,
+        now: Callable[[], float],
     ) -> None:
         self.check_path = settings.prefix + "/check"
         self._any_host = {settings.client_id_path, *(settings.prefix + path for path in _ANY_HOST)}
@@ -57,6 +60,7 @@ class Gate:
         self._sessions = sessions
         self._pages = pages
         self._destinations = destinations
+        self._strangers = Strangers(pages, now=now)
         networks = settings.server.trusted_peers
 
         @lru_cache(maxsize=256)
@@ -70,7 +74,7 @@ class Gate:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served: run uvicorn with ws='none'")
         if not self.may_connect(scope["client"]):
-            await _send(send, text(403, "This address may not talk to the sign-in gate."))
+            await _send(send, self._strangers.refuse(_address(scope["client"]), scope["headers"]))
         elif scope["path"] == self.check_path:
             await _send(send, self._checked(scope))
         else:
@@ -171,6 +175,10 @@ class Gate:
         except Exception:  # an operator's template
             log.exception("no page", extra={"event": "template_failed"})
             return text(explanation.status, f"{explanation.title}. {explanation.message}", headers)
+
+
+def _address(client: tuple[str, int] | None) -> str:
+    return "" if client is None else client[0]
 
 
 def size(headers: list[tuple[bytes, bytes]]) -> int:

@@ -31,8 +31,7 @@ def bind(server: Server) -> socket.socket:
 
 def socket_path(server: Server) -> Path | None:
     """Path of the unix socket, or None for TCP."""
-    found = server.listen.removeprefix("unix:")
-    return Path(found) if found != server.listen else None
+    return server.socket_path
 
 
 def _bind_tcp(listen: str) -> socket.socket:

@@ -97,6 +97,14 @@ _WORDS: dict[type[BaseException], Words] = {
         "What your browser sent can't be read. The fault may be in a program or an extension on your side. "
         "Start again from the sign-in page.",
     ),
+    errors.UntrustedPeer: Words(
+        403,
+        "Not set up yet",
+        "The sign-in gate doesn't know the server that passed your request on, so it lets nobody in. "
+        "The fault is in this site's set-up, not yours. If you run the site, add the address that "
+        "the sidecar's log names to server.trusted_peers.",
+        "none",
+    ),
     errors.StoreUnavailable: Words(
         503,
         "Try again soon",

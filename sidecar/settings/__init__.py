@@ -55,6 +55,12 @@ class Server:
         bool, Setting(values.boolean, "answer checks before a task exists; off: plain ASGI")
     ] = True
 
+    @property
+    def socket_path(self) -> Path | None:
+        """Path of the unix socket, or None for TCP."""
+        found = self.listen.removeprefix("unix:")
+        return Path(found) if found != self.listen else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:

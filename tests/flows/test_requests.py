@@ -140,6 +140,71 @@ async def test_a_peer_that_is_not_trusted_reaches_nothing(world: World) -> None:
             assert (await outsider.get(PUBLIC + path)).status_code == 403
 
 
+def from_address(world: World, address: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(world.sidecar, client=(address, 1000)))
+
+
+@pytest.mark.parametrize("path", ["/auth/check", "/auth/login", "/auth/healthz", "/"])
+async def test_a_person_behind_an_unknown_proxy_gets_a_page_that_says_whose_fault_it_is(
+    world: World, path: str
+) -> None:
+    async with from_address(world, "172.18.0.3") as proxy:
+        page = await proxy.get(PUBLIC + path, headers={"accept": "text/html,application/xhtml+xml"})
+        said = (await proxy.get(PUBLIC + path, headers={"accept": "*/*"})).json()
+        told = (await proxy.post(PUBLIC + path)).json()
+    assert page.status_code == 403
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert code_of(page) == said["error"] == told["error"] == "untrusted_peer"
+    for text in (page.text, said["message"]):
+        assert "server.trusted_peers" in text
+        assert "172.18.0.3" not in text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-store"
+
+
+async def test_the_log_names_the_unknown_proxys_address_and_the_setting_once_a_minute(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def logged() -> list[tuple[str, str, int]]:
+        records = [vars(record) for record in caplog.records if vars(record).get("event") == "untrusted_peer"]
+        return [(each["address"], each["setting"], each["count"]) for each in records]
+
+    setting = "server.trusted_peers"
+    for _ in range(5):
+        async with from_address(world, "172.18.0.3") as proxy:
+            await proxy.get(f"{PUBLIC}/auth/check")
+    assert logged() == [("172.18.0.3", setting, 1)]
+    async with from_address(world, "172.18.0.9") as other:
+        await other.get(f"{PUBLIC}/auth/check")
+    assert logged()[1:] == [("172.18.0.9", setting, 1)]
+    world.clock.time += 59
+    async with from_address(world, "172.18.0.3") as proxy:
+        await proxy.get(f"{PUBLIC}/auth/check")
+        assert len(logged()) == 2
+        world.clock.time += 1
+        await proxy.get(f"{PUBLIC}/auth/check")
+    assert logged()[2:] == [("172.18.0.3", setting, 6)]
+
+
+async def test_many_unknown_addresses_cannot_fill_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(200):
+        async with from_address(world, f"203.0.113.{number}") as stranger:
+            await stranger.get(f"{PUBLIC}/auth/check")
+    assert len([r for r in caplog.records if vars(r).get("event") == "untrusted_peer"]) == 10
+
+
+async def test_a_clock_that_was_set_back_does_not_silence_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with from_address(world, "172.18.0.3") as proxy:
+        await proxy.get(f"{PUBLIC}/auth/check")
+        world.clock.time -= 3600
+        await proxy.get(f"{PUBLIC}/auth/check")
+    assert len([r for r in caplog.records if vars(r).get("event") == "untrusted_peer"]) == 2
+
+
 async def test_a_peer_without_an_address_is_trusted_on_a_unix_socket_only(make: Make, world: World) -> None:
     on_socket = make(server=Server(listen="unix:/run/sidecar.sock"))
     await on_socket.sidecar.start()

@@ -18,7 +18,7 @@ from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, thumbprint
 
 from .clock import BACKDATED
 
@@ -36,10 +36,10 @@ def generate_key() -> Jwk:
 
 
 def load_keys(path: Path) -> "KeySet":
-    """The keys in a JWK set file. Raises ValueError, which says how to fix it."""
+    """The keys in a file: a JWK set, or a single JWK. Raises ValueError, which says how to fix it."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as exc:
         raise ValueError(f"{path} can't be read: {exc.strerror}; put a JWK set there, mode 0600") from exc
     except UnicodeDecodeError as exc:
@@ -70,11 +70,8 @@ class KeySet:
 
     @classmethod
     def from_jwks(cls, document: object) -> "KeySet":
-        """From a JWK set (RFC 7517, section 5). Raises ValueError."""
-        keys = document.get("keys") if isinstance(document, dict) else None
-        if not isinstance(keys, list):
-            raise ValueError('it isn\'t a JWK set; write {"keys": [ ... ]}')  # noqa: TRY004 - one kind for all faults
-        return cls(keys)
+        """From a JWK set, or from a single JWK. Raises ValueError."""
+        return cls(listed(document))
 
     @property
     def active_kid(self) -> str:
@@ -86,6 +83,20 @@ class KeySet:
     def public_jwks(self) -> dict[str, list[Jwk]]:
         """The public half of every key, the active one first. Servers verify with these."""
         return {"keys": [_public(kid, key) for kid, key in self._keys.items()]}
+
+
+def listed(document: object) -> list[Any]:
+    """The keys of a JWK set (RFC 7517, section 5) as they are written; a single JWK is a set of one.
+
+    A single JWK without a kid gets its thumbprint. Raises ValueError for anything else.
+    """
+    if not isinstance(document, dict):
+        document = {}
+    if "keys" not in document and "kty" in document:
+        return [document if "kid" in document else {**document, "kid": _thumbprint(document)}]
+    if not isinstance(document.get("keys"), list):
+        raise ValueError('it isn\'t a JWK set; write {"keys": [ ... ]}')  # noqa: TRY004 - one kind for all faults
+    return list(document["keys"])
 
 
 def client_assertion(kid: str, key: ECKey, *, client_id: str, audience: str, now: float) -> str:
@@ -116,6 +127,11 @@ def _import(jwk: object, number: int) -> tuple[str, ECKey]:
         return kid, ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y", "d")})
     except (JoseError, ValueError, KeyError, TypeError) as exc:  # never quote the key
         raise ValueError(f"key {number} is damaged ({type(exc).__name__}); make a new one") from exc
+
+
+def _thumbprint(jwk: Jwk) -> str:
+    """RFC 7638, also of a damaged key: `_import` says what is wrong with it."""
+    return thumbprint({"kty": "EC", **{name: str(jwk.get(name)) for name in ("crv", "x", "y")}})
 
 
 def _public(kid: str, key: ECKey) -> Jwk:

@@ -274,3 +274,22 @@ def test_a_rewrite_that_fails_leaves_the_file_as_it_was(
 
 def test_the_keys_are_written_as_a_jwk_set(keys_file: Path) -> None:
     assert list(json.loads(keys_file.read_text())) == ["keys"]
+
+
+@pytest.mark.parametrize("kid", ["demo-1234", None])
+def test_a_single_key_becomes_a_set_when_one_is_added(keys_file: Path, kid: str | None) -> None:
+    (single,) = client_keys.read(keys_file)
+    thumbprint = single.pop("kid")
+    named = {"kid": kid} if kid else {}
+    keys_file.write_text("\ufeff" + json.dumps({**single, **named}), "utf-8")
+    assert kids(keys_file) == [kid or thumbprint]
+    added = client_keys.add(keys_file)
+    assert list(json.loads(keys_file.read_text("utf-8"))) == ["keys"]
+    assert kids(keys_file) == [kid or thumbprint, added["kid"]]
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"kty": "EC"}', '{"keys": {}}', '{"keys": [1]}', "{"])
+def test_what_is_neither_a_key_nor_a_set_is_refused(keys_file: Path, text: str) -> None:
+    keys_file.write_text(text)
+    with pytest.raises(ValueError, match="sidecar keygen"):
+        client_keys.read(keys_file)
