@@ -4,8 +4,8 @@ Owns: which requests may be answered there, and the bytes on the wire. What is a
 the very function the ASGI way calls, so the two can't differ in what they decide.
 Doesn't belong here: any decision about a visitor.
 
-A request that comes in the same bytes as an earlier one, but for its cookies and its URI, isn't parsed again
-(repeats.py); the check answers it like any other.
+A request that differs from an earlier one only in its cookies and its URI isn't parsed again (repeats.py).
+The check answers it like any other.
 
 The replies of one turn of the event loop are sent together at its end. Whoever reads them on another core is
 then woken once, and waking somebody costs more than a check. If only one connection replied in a turn, its
@@ -18,9 +18,8 @@ connection; `flow.write_paused`; `timeout_keep_alive`, `timeout_keep_alive_handl
 `server_state.default_headers` and `.total_requests`. Under any other version `protocol` says so once and the
 plain way is used; `server.fast_path = false` does the same.
 
-It falls through for all it doesn't know for certain: another path or method, HTTP/1.0, `Connection: close`,
-a body, `Expect`, an upgrade, an answer still under way on the connection, a client that doesn't read, a
-fault.
+The plain way is used for everything else: another path or method, HTTP/1.0, `Connection: close`, a body,
+`Expect`, an upgrade, an answer still under way on the connection, a client that doesn't read, a fault.
 """
 
 import http
