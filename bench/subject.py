@@ -19,8 +19,9 @@ from bench.programs import SERVER_CPUS, Program, Programs
 from bench.request import URI, check, plain
 from bench.tools import SIDECAR
 from bench.wire import Address, Expected
-from sidecar import client_keys, config
-from sidecar.sessions import Session, Sessions
+from sidecar.commands import client_keys
+from sidecar.config_file import reader
+from sidecar.sessions.cookie import Session, Sessions
 from sidecar.settings import Settings
 from sidecar.store.sqlite import SqliteStore
 
@@ -33,7 +34,7 @@ BOB = "did:plc:bv6ggog3tya2z3vxsub7hnal"
 HANDLE = "alice.example.com"
 LOGIN = f"{PUBLIC_URL}/auth/login?return_to={quote(f'https://{HOST}{URI}', safe='/:?=')}"
 
-ALLOWED = Expected(200, {"x-user-did": ALICE, "x-user-handle": HANDLE})
+ALLOWED = Expected(200, {"x-user-auth": "signed-in", "x-user-did": ALICE, "x-user-handle": HANDLE})
 SENT_TO_SIGN_IN = Expected(302, {"location": LOGIN})
 FORBIDDEN = Expected(403, body=BOB.encode())
 
@@ -99,7 +100,7 @@ def configure(folder: Path, *, transport: Transport = "tcp", changes: Sections |
             sections.setdefault(name, {}).update(keys)
     path = folder / "sidecar.toml"
     path.write_text(f"public_url = {json.dumps(PUBLIC_URL)}\n" + "".join(map(_section, sections.items())))
-    return config.load(path, {})
+    return reader.load(path, {})
 
 
 def start(settings: Settings, folder: Path, programs: Programs, *, name: str, pinned: bool = True) -> Subject:

@@ -7,67 +7,59 @@ Doesn't belong here: behaviour.
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
-from sidecar import __version__, config, logs
-from sidecar.atproto.fetch import Fetcher
-from sidecar.atproto.identity import Directory
-from sidecar.atproto.oauth import Client, OAuthClient, load_keys, loopback_client
-from sidecar.atproto.syntax import Did
-from sidecar.atproto.transport import Resolve
-from sidecar.callback import Callback
-from sidecar.check import Check
-from sidecar.destinations import Destinations
+from sidecar import __version__, logs, routes
+from sidecar.access.policy import Policy
+from sidecar.account.logout import Logout
+from sidecar.account.profile import Profile
+from sidecar.check.check import Check
+from sidecar.check.refusals import Refusals
+from sidecar.check.tally import Tally
+from sidecar.entrance.gate import GATE, Gate
+from sidecar.entrance.machines import Machines
 from sidecar.errors import StoreUnavailable
-from sidecar.feed import Feed
-from sidecar.gate import Gate
-from sidecar.limits import Slots
-from sidecar.login import Login
-from sidecar.logout import Logout
-from sidecar.metadata import Metadata
-from sidecar.pages import Pages
-from sidecar.pending import PendingSignIns
-from sidecar.policy import Policy
-from sidecar.profile import Profile
-from sidecar.replies import redirect
-from sidecar.responses import response
-from sidecar.reverify import Reverifier
-from sidecar.sessions import Sessions
+from sidecar.network.identity import client
+from sidecar.network.network import Network
+from sidecar.replies.pages import Pages
+from sidecar.request.return_to import Destinations
+from sidecar.sessions.bearers import Bearers
+from sidecar.sessions.cookie import Sessions
+from sidecar.sessions.feed import Feed
+from sidecar.sessions.reverify import Reverifier
 from sidecar.settings import Settings
+from sidecar.signin.callback import Callback
+from sidecar.signin.login import Login
+from sidecar.signin.pending import PendingSignIns
 from sidecar.store import Store
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
-from sidecar.tally import Tally
-from sidecar.visitors import Visitors
+from sidecar.visit.limits import Slots
+from sidecar.visit.visitors import Visitors
+
+if TYPE_CHECKING:  # for tests, which bring a network of their own
+    import httpx
+
+    from sidecar.atproto.transport import Resolve
 
 log = logging.getLogger("sidecar")
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _PRUNE_EVERY = 300.0  # seconds
 
 
-def create() -> "Sidecar":
-    """The app as uvicorn's workers make it: configuration from the file named in `SIDECAR_CONFIG`, and the
-    environment.
+def create(settings: Settings) -> "Sidecar":
+    """The app as uvicorn's workers make it.
 
-    Raises SystemExit where there can be no app, with the code by which uvicorn knows that a new worker would
-    fail the same way: it would start them without end.
+    Raises SystemExit if there can be no app. Its code tells uvicorn that a new worker would fail too:
+    otherwise it would start them without end.
     """
-    path = os.environ.get("SIDECAR_CONFIG")
     try:
-        settings = config.load(Path(path) if path else None, os.environ)
         logs.configure(settings.log)
         return Sidecar(settings)
     except Exception as error:
@@ -83,31 +75,33 @@ class Sidecar:
         settings: Settings,
         *,
         store: Store | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        resolve: Resolve | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        resolve: "Resolve | None" = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.now = now
         self.store = store or _store(settings, now)
-        self.fetcher = _fetcher(settings, transport, resolve)
-        self.directory = _directory(settings, self.fetcher)
+        self.client = client(settings)
+        self.network = Network(settings, self.client, transport=transport, resolve=resolve, now=now)
         self.feed = Feed(self.store, max_stale=settings.session.revocation_max_stale, now=now)
         self.tally = Tally(log)
         self.reverifier = Reverifier(
             self.store,
             self.feed,
-            self._verified_handle,
+            self.network.verified_handle,
             max_age=settings.identity.handle_max_age,
             retention=settings.session.absolute,
             now=now,
         )
         self.sessions = Sessions(settings)
+        self.bearers = Bearers(settings, sessions=self.sessions, feed=self.feed)
         self.gate = self._wire()
         self._life = AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            scope.get("state", {})[GATE] = self.gate  # the fast path finds it there
             await self._lifespan(receive, send)
         else:
             await self.gate(scope, receive, send)
@@ -116,28 +110,26 @@ class Sidecar:
         settings, now, store, feed, sessions = self.settings, self.now, self.store, self.feed, self.sessions
         policy = Policy(settings.apps, settings.groups, scheme=settings.scheme)
         pages = Pages(settings)
-        destinations = Destinations(settings, policy)
+        destinations = Destinations(settings, policy.knows)
         visitors = Visitors(settings, sessions=sessions, store=store, feed=feed, now=now)
         slots = Slots(settings.limits.concurrent_sign_ins)
-        client = _client(settings)
-        development = settings.identity.development_servers
-        oauth = OAuthClient(client, self.directory, self.fetcher, development=development, now=now)
         pending = PendingSignIns(
             store, settings.session.cookie_secrets, secure=not settings.loopback, now=now
         )
+        refusals = Refusals(settings, pages=pages, destinations=destinations, deletions=sessions.deletions)
         check = Check(
             settings,
             policy=policy,
             sessions=sessions,
-            feed=feed,
-            pages=pages,
+            bearers=self.bearers,
+            refusals=refusals,
             tally=self.tally,
             seen=self.reverifier.seen,
             now=now,
         )
         login = Login(
             settings,
-            client=oauth,
+            network=self.network,
             pending=pending,
             slots=slots,
             visitors=visitors,
@@ -147,7 +139,7 @@ class Sidecar:
         )
         callback = Callback(
             settings,
-            client=oauth,
+            network=self.network,
             pending=pending,
             slots=slots,
             sessions=sessions,
@@ -161,20 +153,22 @@ class Sidecar:
         logout = Logout(settings, sessions=sessions, feed=feed, visitors=visitors, pages=pages)
         profile = Profile(
             settings,
-            directory=self.directory,
-            fetcher=self.fetcher,
+            network=self.network,
             visitors=visitors,
             destinations=destinations,
             pages=pages,
         )
-        metadata = Metadata(client, store=store, feed=feed, now=now)
-        routes = _routes(settings, login, callback, logout, profile, metadata)
+        machines = Machines(self.client, store=store, feed=feed, now=now)
+        router = routes.router(settings, login, callback, logout, profile, machines)
         return Gate(
-            settings, check=check, routes=routes, sessions=sessions, pages=pages, destinations=destinations
+            settings,
+            check=check,
+            routes=router,
+            sessions=sessions,
+            pages=pages,
+            destinations=destinations,
+            now=now,
         )
-
-    async def _verified_handle(self, did: str) -> str | None:
-        return await self.directory.verified_handle(Did(did))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -192,7 +186,7 @@ class Sidecar:
     async def start(self) -> None:
         """Open the store, learn what it knows, start what runs beside the requests."""
         life = self._life
-        life.push_async_callback(self.fetcher.aclose)
+        life.push_async_callback(self.network.aclose)
         life.push_async_callback(self.store.close)
         with suppress(StoreUnavailable):  # the feed keeps trying; until then checks answer 503
             await self.store.open()
@@ -218,84 +212,6 @@ class Sidecar:
     def _announce(self) -> None:
         details = {"event": "started", "version": __version__, "public_url": self.settings.public_url}
         log.info("started", extra=details)
-
-
-def _routes(
-    settings: Settings, login: Login, callback: Callback, logout: Logout, profile: Profile, metadata: Metadata
-) -> Router:
-    prefix = settings.prefix
-    routes = [
-        Route(prefix, _moved_to(settings.base_url + "/")),
-        Route(prefix + "/", profile.show),
-        Route(prefix + "/login", _page_and_form(login.show, login.start), methods=["GET", "POST"]),
-        Route(prefix + "/callback", callback.finish),
-        Route(prefix + "/logout", _page_and_form(logout.show, logout.sign_out), methods=["GET", "POST"]),
-        Route(prefix + "/client-metadata.json", metadata.client_metadata),
-        Route(prefix + "/jwks.json", metadata.jwks),
-        Route(prefix + "/healthz", metadata.healthz),
-        Route(prefix + "/readyz", metadata.readyz),
-    ]
-    return Router(routes, redirect_slashes=False)  # its redirects would be built from Host
-
-
-def _moved_to(address: str) -> Endpoint:
-    async def endpoint(_: Request) -> Response:
-        return response(redirect(302, address))
-
-    return endpoint
-
-
-def _page_and_form(show: Endpoint, send: Endpoint) -> Endpoint:
-    """One route for both, so that a 405 names every method."""
-
-    async def endpoint(request: Request) -> Response:
-        return await (send if request.method == "POST" else show)(request)
-
-    return endpoint
-
-
-def _client(settings: Settings) -> Client:
-    redirect_uri = settings.base_url + "/callback"
-    if settings.loopback:
-        return loopback_client(redirect_uri)
-    return Client(
-        client_id=settings.base_url + "/client-metadata.json",
-        redirect_uri=redirect_uri,
-        name=settings.client.name or settings.public_host,
-        client_uri=settings.public_url,
-        jwks_uri=settings.base_url + "/jwks.json" if settings.client.jwks == "uri" else None,
-        logo_uri=settings.client.logo_uri,
-        tos_uri=settings.client.tos_uri,
-        policy_uri=settings.client.policy_uri,
-        keys=load_keys(settings.client.keys_file),
-    )
-
-
-def _fetcher(
-    settings: Settings, transport: httpx.AsyncBaseTransport | None, resolve: Resolve | None
-) -> Fetcher:
-    identity = settings.identity
-    return Fetcher(
-        user_agent=f"atproto-sidecar/{__version__} (+{settings.base_url}/)",
-        deadline=identity.fetch_timeout,
-        operator_origins=frozenset(url for url in (identity.plc_url, identity.handle_resolver) if url),
-        development=identity.development_servers,
-        transport=transport,
-        resolve=resolve,
-    )
-
-
-def _directory(settings: Settings, fetcher: Fetcher) -> Directory:
-    identity = settings.identity
-    return Directory(
-        fetcher,
-        plc_url=identity.plc_url,
-        handle_resolver=identity.handle_resolver or None,
-        nameservers=identity.nameservers,
-        ttl=identity.cache_ttl,
-        size=identity.cache_size,
-        development=identity.development_servers,
-    )
 
 
 def _store(settings: Settings, now: Callable[[], float]) -> Store:

@@ -1,7 +1,8 @@
 """Host names in one canonical spelling, and tables that map them and whole domains to something.
 
 Owns: `canonical_host`, the only way a host enters a comparison; `HostTable`, exact hosts and `*.domain`.
-Doesn't belong here: what a host may do (policy.py), where it comes from (forwarded.py, values.py). Pure.
+Doesn't belong here: what a host may do (access/policy.py), where it comes from (request/forwarded.py,
+settings/values.py). Pure.
 """
 
 import ipaddress
@@ -81,7 +82,7 @@ class HostTable(Generic[T]):
 
     A pattern without a port stands for the scheme's own port only; `*.example.com` doesn't match
     `example.com`. A look-up costs as much as the host has labels, however many patterns there are. No value
-    may be None. ValueError for a pattern that is none, or that is there twice.
+    may be None. ValueError for a pattern that can't be read, or that is there twice.
     """
 
     __slots__ = ("_domains", "_exact")

@@ -2,7 +2,7 @@
 
 Owns: the two formatters, the request id, and the last guard against secrets. A record's `extra` is its
 `event` (a stable code) and named fields.
-Doesn't belong here: what is worth a record (whoever logs it), summing up (tally.py).
+Doesn't belong here: what is worth a record (whoever logs it), summing up (check/tally.py).
 
 Secrets are kept out by those who log; that fields of certain names, query parameters and JWTs never pass is
 the net below them.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .errors import AtprotoError
     from .fetch import Fetcher
     from .identity import DidDocument, Directory, Identity
-    from .oauth import Client, Grant, KeySet, OAuthClient, PendingSignIn, SignedIn
+    from .oauth import Client, Grant, KeySet, OAuthClient, PendingSignIn, SignedIn, SignInFailed
     from .oauth.client_metadata import client_metadata, loopback_client
     from .oauth.keys import generate_key, load_keys
     from .syntax import (
@@ -68,6 +68,7 @@ __all__ = [
     "OAuthClient",
     "PendingSignIn",
     "ServerUrl",
+    "SignInFailed",
     "SignedIn",
     "client_metadata",
     "generate_key",

@@ -1,7 +1,7 @@
 """What outlives a request, and what every store must promise.
 
 Owns: the `Store` protocol and the shapes that pass through it. `tests/conformance` holds every store to it.
-Doesn't belong here: what the values mean, or their encryption (pending.py, sealing.py).
+Doesn't belong here: what the values mean, or their encryption (signin/pending.py, signin/sealing.py).
 
 A store keeps two kinds of state. Times are seconds since the epoch.
 

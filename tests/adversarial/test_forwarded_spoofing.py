@@ -2,8 +2,8 @@
 
 import pytest
 
-from sidecar.forwarded import Unreadable, read
-from sidecar.policy import Policy, Principal
+from sidecar.access.policy import Policy, Principal
+from sidecar.request.forwarded import Unreadable, read
 from sidecar.settings import App
 from tests.fakes.told import told
 
@@ -135,7 +135,17 @@ def test_a_host_near_a_known_one_is_unknown_and_refused(host: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", [b"/public#/../admin", b"/public\r\nX: y", b"https://open.example.com/", b"//\x00", b"*"]
+    "uri",
+    [
+        *(b"/public#/../admin", b"/public\r\nX: y", b"//\x00", b"*"),
+        *(b"https://open.example.com/", b"https://open.example.com@secret.example.com/"),
+        *(b"https://secret.example.com@open.example.com/", b"https://secret.example.com\\@open.example.com/"),
+        *(
+            b"https://secret.example.com#/public",
+            b"https:/secret.example.com/public",
+            b"//secret.example.com#",
+        ),
+    ],
 )
 def test_a_uri_that_two_readers_could_cut_differently_is_unreadable(uri: bytes) -> None:
     with pytest.raises(Unreadable, match="bad_x_forwarded_uri"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.forwarded import accept_return_to
+from sidecar.request.return_to import accept_return_to
 from tests.fakes.browser_url import browser_origin
 
 KNOWN = {"app.example.com", "example.com"}

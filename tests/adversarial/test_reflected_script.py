@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar import settings as configuration
-from sidecar.pages import Pages
-from sidecar.replies import Explanation, Reply
+from sidecar.replies.pages import Pages
+from sidecar.replies.reply import Reply
+from sidecar.replies.words import Explanation
 from sidecar.settings import Settings
-from sidecar.values import Provider
+from sidecar.settings.values import Provider
 from tests.fakes.browser import NAVIGATION
 from tests.fakes.pages import SAMPLES, SLOTS, Outline, show
 from tests.fakes.world import BOARD, PUBLIC, WIKI, World

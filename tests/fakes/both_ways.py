@@ -14,11 +14,12 @@ import httpx
 import uvicorn
 from uvicorn.server import ServerState
 
-from sidecar import fastpath
 from sidecar.app import Sidecar
-from sidecar.check import Check
-from sidecar.fastpath import FastPath
-from sidecar.tally import Tally
+from sidecar.check.check import Check
+from sidecar.check.tally import Tally
+from sidecar.entrance import fastpath
+from sidecar.entrance.fastpath import FastPath
+from sidecar.entrance.gate import GATE
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
@@ -45,7 +46,7 @@ class Trial(FastPath):
 
     left = False
 
-    def _fall_through(self) -> None:
+    def fall_through(self) -> None:
         self.left = True
 
     def on_body(self, body: bytes) -> None:
@@ -59,33 +60,29 @@ class Trial(FastPath):
 def expect_the_same(sidecar: Sidecar, request: httpx.Request, before: Check, answer: httpx.Response) -> None:
     """Raises AssertionError. `before`: a `twin` of the check as it was when it gave this answer."""
     expected = answer.status_code, answer.headers.raw, answer.content
-    twins = [twin(before) for _ in range(3)]
-    for each in twins:
-        fastpath._shared[each] = fastpath._shared.setdefault(
-            twins[0], fastpath.Shared(asyncio.get_event_loop())
-        )
-        assert ask(sidecar, request, each) in (None, expected)
+    shared = fastpath.Shared(asyncio.get_event_loop())
+    for each in [twin(before) for _ in range(3)]:
+        assert ask(sidecar, request, each, shared) in (None, expected)
 
 
 def twin(check: Check) -> Check:
     """The same check once more, whose answers leave no trace in the first."""
     made = copy.copy(check)
-    made._redirected = copy.deepcopy(check._redirected)
-    made._offered = copy.deepcopy(check._offered)
-    made._tally = Tally(logging.getLogger("twin"))
-    made._seen = lambda _: None
+    made.redirected = copy.deepcopy(check.redirected)
+    made.offered = copy.deepcopy(check.offered)
+    made.tally = Tally(logging.getLogger("twin"))
+    made.seen = lambda _: None
     return made
 
 
-def ask(sidecar: Sidecar, request: httpx.Request, check: Check) -> Answer | None:
+def ask(sidecar: Sidecar, request: httpx.Request, check: Check, shared: fastpath.Shared) -> Answer | None:
     """The fast path's answer; None where it left the request to ASGI."""
     config = uvicorn.Config(sidecar, http=Trial, ws="none", lifespan="off", log_config=None)
     config.load()
     gate = sidecar.gate
-    config.loaded_app = SimpleNamespace(
-        gate=SimpleNamespace(check=check, check_path=gate.check_path, may_connect=gate.may_connect)
-    )
-    protocol, wire = Trial(config=config, server_state=ServerState(), app_state={}), Wire()
+    door = SimpleNamespace(check=check, check_path=gate.check_path, may_connect=gate.may_connect)
+    state = {GATE: door, fastpath.SHARED: shared}
+    protocol, wire = Trial(config=config, server_state=ServerState(), app_state=state), Wire()
     protocol.connection_made(wire)
     protocol.data_received(_bytes(request))
     protocol.send()

@@ -173,7 +173,7 @@ UNUSABLE_ANSWERS: dict[str, dict[str, Any]] = {
     "HTML": {"status": 200, "html": "<html>"},
     "no JSON": {"status": 200, "content": b"{", "headers": {"content-type": "application/json"}},
     "no object": {"status": 200, "json": ["a"]},
-    "too much": {"status": 200, "json": {"a": "b" * 70_000}},
+    "too much": {"status": 200, "json": {"a": "b" * 600_000}},
 }
 
 REFUSED_REQUESTS: dict[str, dict[str, str | None]] = {
@@ -220,7 +220,10 @@ CALLBACK_FAULTS: dict[str, tuple[dict[str, str | None], type[AtprotoError]]] = {
     "iss must be exactly the issuer's": ({"iss": f"{PDS}/"}, IssuerMismatch),
     "iss must not be empty": ({"iss": ""}, IssuerMismatch),
     "no issuer's text is trusted": ({"iss": "\x1b[31m\r\nlog: forged" + "a" * 500}, IssuerMismatch),
-    "iss must be there on errors": ({"code": None, "error": "access_denied", "iss": None}, InvalidCallback),
+    "iss must be there if a code is, on errors too": (
+        {"error": "access_denied", "iss": None},
+        InvalidCallback,
+    ),
     "iss must be right on errors": (
         {"code": None, "error": "access_denied", "iss": "https://evil.net"},
         IssuerMismatch,

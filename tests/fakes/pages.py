@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
-from sidecar.pages import Pages
-from sidecar.replies import Explanation, Reply
+from sidecar.replies.pages import Pages
+from sidecar.replies.reply import Reply
+from sidecar.replies.words import Explanation
 
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 LOGIN = "https://auth.club.net/auth/login?return_to=https%3A%2F%2Fwiki.club.net%2Fa%3Fb%3D1"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 
-from sidecar import config
-from sidecar.client_keys import key_set, new_key
-from sidecar.sessions import Session, Sessions
+from sidecar.commands.client_keys import key_set, new_key
+from sidecar.config_file import reader
+from sidecar.sessions.cookie import Session, Sessions
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = "https://auth.club.net"
@@ -139,7 +139,7 @@ class Club:
         keys = folder / "keys.json"
         keys.touch(0o600)
         keys.write_text(key_set([new_key()]))
-        self._sessions = Sessions(config.load(Path(self.config("tests")), {}))
+        self._sessions = Sessions(reader.load(Path(self.config("tests")), {}))
 
     def config(self, name: str) -> str:
         path = self.folder / f"{name}.toml"

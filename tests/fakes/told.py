@@ -1,6 +1,6 @@
 """What a `Target` tells the check, to be compared: it works most of it out when asked."""
 
-from sidecar.forwarded import Target
+from sidecar.request.forwarded import Target
 
 _ALL = ("host", "uri", "cookies", "navigation", "page", "renewable", "websocket_origin")
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from sidecar.app import Sidecar
-from sidecar.client_keys import key_set, new_key
+from sidecar.commands.client_keys import key_set, new_key
 from sidecar.settings import App, Client, IdentitySettings, Settings, StoreSettings
 from sidecar.settings import Session as SessionSettings
 from sidecar.store import Store

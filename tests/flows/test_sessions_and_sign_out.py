@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from sidecar.check import _Offered
+from sidecar.check.renewals import Renewals
 from sidecar.errors import StoreUnavailable
-from sidecar.sessions import Session
+from sidecar.sessions.cookie import Session
 from sidecar.settings import App, Limits
 from sidecar.settings import Session as SessionSettings
 from tests.fakes.browser import FETCH, NAVIGATION
@@ -285,7 +285,7 @@ async def test_two_session_cookies_on_our_own_pages_get_a_page_too(world: World)
     browser = world.browser()
     await world.sign_in(browser, world.alice)
     name = next(c.name for c in browser.jar.jar if "session" in c.name)
-    answer = await browser._client.get(
+    answer = await browser.client.get(
         f"{PUBLIC}/auth/login", headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
     )
     assert (answer.status_code, code_of(answer)) == (400, "duplicate_cookies")
@@ -371,14 +371,14 @@ async def test_a_flood_of_good_cookies_keeps_those_in_use_and_stays_within_its_b
         await asked_with(world, new_cookie(world))
         await asked_with(world, regular)
     assert verified.count(regular.partition("=")[2].encode()) == 1
-    assert len(world.sidecar.gate.check._standing) <= 8
+    assert len(world.sidecar.bearers) <= 8
     await world.sidecar.stop()
 
 
 async def test_forged_cookies_take_no_room(world: World) -> None:
     for number in range(20):
         assert (await asked_with(world, f"__Secure-sidecar_session=forged.{number}")) == 401
-    assert len(world.sidecar.gate.check._standing) == 0
+    assert len(world.sidecar.bearers) == 0
 
 
 def new_cookie(world: World) -> str:
@@ -418,9 +418,7 @@ async def test_a_session_cookie_planted_for_our_own_pages_is_deleted_there(world
     browser = world.browser()
     await world.sign_in(browser, world.alice)
     name = next(c.name for c in browser.jar.jar if "session" in c.name)
-    answer = await browser._client.get(
-        PUBLIC + where, headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
-    )
+    answer = await browser.client.get(PUBLIC + where, headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"})
     assert answer.status_code == 400
     deleted = {each.partition("Path=")[2].partition(";")[0] for each in answer.headers.get_list("set-cookie")}
     assert {"/", "/auth", "/auth/"} <= deleted
@@ -540,7 +538,7 @@ async def test_who_signs_in_and_out_where_is_in_the_log_and_what_is_no_name_is_n
 
 
 def test_past_the_bound_nobody_is_offered_a_renewal_until_the_minute_is_over() -> None:
-    offers = _Offered()
+    offers = Renewals()
     assert all(offers.offer(f"{number:032x}", 0.0) for number in range(10_000))
     assert not offers.offer("one more", 59.0)
     assert offers.offer("one more", 60.0)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import httpcore
 
-from sidecar import cli
 from sidecar.atproto import transport
+from sidecar.commands import cli
 
 PREFIX = "127.77"
 NAMES: dict[str, int] = json.loads(os.environ["LAB_NAMES"])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import cli, config
+from sidecar.commands import cli
+from sidecar.config_file import reader
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -63,9 +64,9 @@ def test_what_the_deployment_guide_shows_can_be_put_over_what_init_wrote(tmp_pat
     for text, argv in zip(shown, commands, strict=True):
         assert cli.main(argv) == cli.OK
         file = tmp_path / "sidecar.toml"
-        made = config.load(file, {})
+        made = reader.load(file, {})
         file.write_text(text)
-        settings = config.load(file, {})
+        settings = reader.load(file, {})
         assert settings.session == made.session
         assert {name: app.hosts for name, app in settings.apps.items()} == {
             name: app.hosts for name, app in made.apps.items()

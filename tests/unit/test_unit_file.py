@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import cli, setup
+from sidecar.commands import cli, init
 from sidecar.settings import Server
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +46,9 @@ def test_the_unit_is_hardened(analyze: str) -> None:
 
 def test_the_unit_hands_over_every_file_that_init_writes() -> None:
     assert value("LoadCredential") == [
-        f"{n}:/etc/sidecar/{n}" for n in (setup.CONFIG, setup.KEYS, setup.SECRETS)
+        f"{n}:/etc/sidecar/{n}" for n in (init.CONFIG, init.KEYS, init.SECRETS)
     ]
-    assert value("ExecStart") == [f"/usr/local/bin/sidecar serve --config %d/{setup.CONFIG}"]
+    assert value("ExecStart") == [f"/usr/local/bin/sidecar serve --config %d/{init.CONFIG}"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/deployment.md"])
@@ -70,7 +70,7 @@ def test_the_documentation_and_the_unit_itself_say_how_to_start_it_as_init_does(
 
 
 def test_the_unit_makes_the_folders_that_init_names(tmp_path: Path) -> None:
-    settings = setup.init(tmp_path, setup.Plan("https://auth.sidecar.internal", systemd=True))
+    settings = init.init(tmp_path, init.Plan("https://auth.sidecar.internal", systemd=True))
     assert (
         Path(settings.server.listen.removeprefix("unix:")).parent
         == Path("/run") / value("RuntimeDirectory")[0]

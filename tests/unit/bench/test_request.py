@@ -1,7 +1,7 @@
 """The request is the one that Caddy sends."""
 
 from bench.request import HEADER_COUNT, SIZE, check
-from sidecar import forwarded
+from sidecar.request import forwarded
 
 COOKIE = "__Secure-sidecar_session=" + "a" * 230
 

@@ -1,0 +1,226 @@
+"""The `sidecar` command.
+
+Owns: arguments, what is printed, exit codes. Every command says what it did and what to do next.
+Doesn't belong here: the work itself. Each command imports only the modules that it needs.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sidecar import __version__
+from sidecar.errors import ConfigError
+from sidecar.settings import Settings
+
+OK, FAILED, FAULTY_CONFIG = 0, 1, 78  # 2 is argparse's; 78 is EX_CONFIG of sysexits.h
+
+CANDIDATES = (Path("sidecar.toml"), Path("/etc/sidecar/sidecar.toml"))
+_START_UNIT = "cp config/sidecar.service /etc/systemd/system/ && systemctl enable --now sidecar"
+_EXIT_CODES = """\
+exit codes:
+  0   done
+  1   failed: can't listen, a file can't be read or written, a check of the doctor failed
+  2   the command line is wrong
+  78  the configuration has faults; they are listed with what to do
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command, and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except ConfigError as error:
+        _complain(*error.faults)
+        return FAULTY_CONFIG
+    except (OSError, ValueError) as error:
+        _complain(_in_words(error))
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sidecar",
+        description="ATProto sign-in in front of any app behind Caddy.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"atproto-sidecar {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="default: $SIDECAR_CONFIG, ./sidecar.toml, /etc/sidecar/sidecar.toml",
+    )
+
+    serve = commands.add_parser("serve", parents=[configured], help="run the sidecar")
+    serve.set_defaults(run=_serve)
+
+    init = commands.add_parser(
+        "init", help="write a configuration and its secrets; print the lines for Caddy"
+    )
+    init.add_argument(
+        "--public-url", required=True, metavar="URL", help="https:// and a host on a domain of your own"
+    )
+    init.add_argument(
+        "--dir", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)"
+    )
+    init.add_argument(
+        "--app-host", action="extend", nargs="+", default=[], metavar="HOST", help="hosts of the apps"
+    )
+    init.add_argument(
+        "--allow",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="WHO",
+        help='DIDs, handles, or "anyone-with-an-account"',
+    )
+    init.add_argument("--systemd", action="store_true", help="paths as in config/sidecar.service")
+    init.set_defaults(run=_init)
+
+    check = commands.add_parser(
+        "check-config", parents=[configured], help="report every fault of the configuration"
+    )
+    check.set_defaults(run=_check_config)
+
+    doctor = commands.add_parser(
+        "doctor", parents=[configured], help="check a running deployment, as others see it"
+    )
+    doctor.set_defaults(run=_doctor)
+
+    keygen = commands.add_parser(
+        "keygen", parents=[configured], help="print a new client key set, or rotate keys"
+    )
+    change = keygen.add_mutually_exclusive_group()
+    change.add_argument("--add", action="store_true", help="append a new key to the configured file")
+    change.add_argument("--use", metavar="KID", help="put this key first, so that it signs")
+    change.add_argument("--remove", metavar="KID", help="take out a key that no longer signs")
+    keygen.set_defaults(run=_keygen)
+    return parser
+
+
+def config_path(named: Path | None) -> Path | None:
+    """The file to read: the named one, else $SIDECAR_CONFIG, else a usual one that exists, or None."""
+    if named is None and os.environ.get("SIDECAR_CONFIG"):
+        named = Path(os.environ["SIDECAR_CONFIG"])
+    return named or next((path for path in CANDIDATES if path.exists()), None)
+
+
+def _load(arguments: argparse.Namespace) -> tuple[Path | None, Settings]:
+    from sidecar.config_file import reader  # noqa: PLC0415 - see above
+
+    path = config_path(arguments.config)
+    try:
+        return path, reader.load(path, os.environ)
+    except ConfigError as error:
+        if path is None and reader.variable("", "public_url") not in os.environ:
+            looked = " and ".join(str(each.absolute()) for each in CANDIDATES)
+            text = f"no configuration file: {looked} don't exist; name one with --config, or write one with"
+            raise ConfigError([f"{text} `sidecar init`", *error.faults]) from error
+        raise
+
+
+def _advice(settings: Settings) -> list[str]:
+    from sidecar.config_file import reader  # noqa: PLC0415 - see above
+
+    warnings = [f"warning: {line}" for line in reader.warnings(settings)]
+    return [*warnings, *(f"note: {line}" for line in reader.notes(settings))]
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    _, settings = _load(arguments)
+    from sidecar.process.serve import serve  # noqa: PLC0415 - see above
+
+    try:
+        return serve(settings)
+    except ConfigError as error:  # the file is right, but the address is taken, or not ours
+        _complain(*error.faults)
+        return FAILED
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from sidecar.commands import caddy, init  # noqa: PLC0415 - see above
+
+    plan = init.Plan(arguments.public_url, arguments.app_host, arguments.allow, arguments.systemd)
+    settings = init.init(arguments.dir, plan)
+    _say(*(f"wrote {arguments.dir / name}" for name in (init.CONFIG, init.KEYS, init.SECRETS)))
+    _say(*_advice(settings))
+    _say(f"Caddy must be {caddy.shown(caddy.NEEDED)} or newer; `caddy version` shows yours")
+    _say("Next: put all these lines into your Caddyfile. Replace 127.0.0.1:3000 by your app's address. Run")
+    if arguments.systemd:
+        _say(f"      {_START_UNIT}")
+        _say("      The unit runs /usr/local/bin/sidecar and needs the group caddy: docs/deployment.md")
+    else:
+        _say(f"      sidecar serve --config {arguments.dir / init.CONFIG}")
+    print(init.caddyfile(settings), end="")
+    return OK
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    path, settings = _load(arguments)
+    for line in _advice(settings):
+        print(line)
+    print(f"ok: {path or 'the environment'} has no faults")
+    print("Next: sidecar serve, and when it runs: sidecar doctor")
+    return OK
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    _, settings = _load(arguments)
+    from sidecar.commands.doctor import examine  # noqa: PLC0415 - see above
+
+    return OK if examine.examine(settings, print) else FAILED
+
+
+def _keygen(arguments: argparse.Namespace) -> int:
+    from sidecar.commands import client_keys  # noqa: PLC0415 - see above
+
+    if not (arguments.add or arguments.use or arguments.remove):
+        print(client_keys.key_set([client_keys.new_key()]), end="")
+        _say("Next: keep this private key set as client.keys_file, readable by the sidecar only (0600)")
+        return OK
+    client = _load(arguments)[1].client
+    file = client.keys_file
+    if arguments.add:
+        kid = client_keys.add(file)["kid"]
+        _say(f"added key {kid} to {file}; it is published after a restart, but doesn't sign yet")
+        if client.jwks == "inline":
+            _say('warning: client.jwks is "inline"; servers that never fetch it again refuse the new key')
+        wait = client_keys.SEEN_AFTER[client.jwks]
+        _say(f"Next: restart the sidecar, wait {wait}, and run: sidecar keygen --use={kid}")
+    elif arguments.use:
+        client_keys.use(file, arguments.use)
+        _say(f"key {arguments.use} is now the first in {file}, so it signs")
+        _say("Next: restart the sidecar, wait 15 minutes, and run: sidecar keygen --remove=OLD-KID")
+    else:
+        client_keys.remove(file, arguments.remove)
+        _say(f"key {arguments.remove} is no longer in {file}")
+        _say("Next: restart the sidecar")
+    return OK
+
+
+def _say(*lines: str) -> None:
+    """Print for people, on stderr. stdout has only what other programs read."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _complain(*lines: str) -> None:
+    _say(*(f"sidecar: {line}" for line in lines))
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, FileExistsError):
+        return f"{error.filename} exists already, so nothing was written; choose another --dir"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
+    return str(error)

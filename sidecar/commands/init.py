@@ -1,0 +1,176 @@
+"""`sidecar init`: a configuration and its secrets for a new deployment.
+
+Owns: what is in the three files, that they are all written or none, and the lines for Caddy.
+Doesn't belong here: the settings themselves (settings/), the snippets (Caddyfile.example).
+"""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from sidecar.commands import client_keys
+from sidecar.config_file import consistency, reader
+from sidecar.errors import ConfigError
+from sidecar.settings import Settings, addresses
+
+CONFIG, KEYS, SECRETS = "sidecar.toml", "client-keys.json", "cookie-secrets.txt"
+
+# Where config/sidecar.service has its socket and its database; the group is that of Caddy's own unit.
+_FOR_SYSTEMD = (
+    *("", "[server]", 'listen = "unix:/run/sidecar/sidecar.sock"', 'socket_owner = ":caddy"'),
+    *("", "[store]", 'path = "/var/lib/sidecar/sidecar.db"'),
+)
+
+
+class Plan(NamedTuple):
+    """What `init` was asked for. No `app_hosts`: the app is on the public host. `systemd`: for our unit."""
+
+    public_url: str
+    app_hosts: Sequence[str] = ()
+    allow: Sequence[str] = ()
+    systemd: bool = False
+
+
+def init(folder: Path, plan: Plan) -> Settings:
+    """Write the three files, all or none, mode 0600, and return what they say.
+
+    Raises ConfigError if the plan contradicts itself, FileExistsError rather than overwrite, and OSError.
+    """
+    contents = {
+        KEYS: client_keys.key_set([client_keys.new_key()]),
+        SECRETS: secrets.token_urlsafe(32) + "\n",
+        CONFIG: _toml(_spelled(plan)),
+    }
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            _write_new(folder / name, text, written)
+        return reader.load(folder / CONFIG, {})
+    except BaseException:  # an interrupt too
+        for path in written:
+            path.unlink(missing_ok=True)
+        for path in made:
+            with suppress(OSError):  # others have put something there
+                path.rmdir()
+        raise
+
+
+def caddyfile(settings: Settings) -> str:
+    """The lines for Caddy: the snippets, and a site for the public host and every app's."""
+    sites = {settings.public_host: ["import atproto-pages"]}
+    for app in settings.apps.values():
+        for host in app.hosts:
+            sites.setdefault(host, []).append("import atproto 127.0.0.1:3000 # the app's own address")
+    if len(sites[settings.public_host]) == 1:  # no app has its front page
+        sites[settings.public_host].insert(0, f"redir / {settings.prefix}/")
+    blocks = [_site(f"{settings.scheme}://{host}", lines) for host, lines in sites.items()]
+    return "\n".join([_snippets(settings), *blocks])
+
+
+def _write_new(path: Path, text: str, written: list[Path]) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    written.append(path)
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _spelled(plan: Plan) -> Plan:
+    """The plan in canonical spelling. Raises ConfigError for options that can't be read."""
+    faults = []
+    read: dict[str, Any] = {}
+    for option, name, parse in (
+        ("--public-url", "public_url", addresses.http_origin),
+        ("--app-host", "app_hosts", addresses.hosts),
+        ("--allow", "allow", addresses.rules),
+    ):
+        given = getattr(plan, name)
+        try:
+            read[name] = parse(given) if given else given
+        except ValueError as error:
+            faults.append(f"{option}: {error}")
+    if faults:
+        raise ConfigError(faults)
+    return plan._replace(**read)
+
+
+def _toml(plan: Plan) -> str:
+    public_host = urlsplit(plan.public_url).netloc
+    hosts = list(plan.app_hosts) or [public_host]
+    domain = _shared_domain([public_host, *plan.app_hosts])
+    lines = [
+        "# Made by `sidecar init`. Every setting: config/sidecar.example.toml and docs/configuration.md.",
+        f"public_url = {json.dumps(plan.public_url)}",
+        *(_FOR_SYSTEMD if plan.systemd else []),
+        *("", "[session]", f'cookie_secrets_file = "{SECRETS}"'),
+        *([f"cookie_domain = {json.dumps(domain)}"] if domain else []),
+    ]
+    for name, host in _named(hosts):
+        lines += [
+            "",
+            f"[apps.{name}]",
+            f"hosts = {_text([host])}",
+            f"allow = {_text(plan.allow)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _text(values: Sequence[str]) -> str:
+    """A list of texts as TOML has it: JSON's spelling, but for escaped surrogate pairs."""
+    return json.dumps(list(values), ensure_ascii=False)
+
+
+def _shared_domain(hosts: Sequence[str]) -> str:
+    """The longest domain that every host lies under, "" if they are all the same.
+
+    Raises ConfigError if no cookie can be shared. It names the options, since nobody wrote a setting.
+    """
+    names = {host.partition(":")[0] for host in hosts}
+    if len(names) == 1:
+        return ""
+    shared: list[str] = []
+    for parts in zip(*(reversed(name.removeprefix("*.").split(".")) for name in names), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.insert(0, parts[0])
+    domain = ".".join(shared)
+    if not domain or consistency.public_suffix(domain):
+        text = f"{', '.join(hosts[1:])} and --public-url are under no common domain that is yours"
+        raise ConfigError([f"--app-host: {text}; one sidecar serves one domain: run another for the other"])
+    return domain
+
+
+def _named(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each host with a name for its app: the first label, with a number if it comes again."""
+    names: dict[str, int] = {}
+    for host in hosts:
+        label = re.sub(r"[^A-Za-z0-9_-]", "", host.removeprefix("*.").split(".")[0]) or "app"
+        names[label] = names.get(label, 0) + 1
+        yield (label if names[label] == 1 else f"{label}-{names[label]}"), host
+
+
+def _site(address: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{address} {{", *(f"\t{line}" for line in lines), "}", ""])
+
+
+def _snippets(settings: Settings) -> str:
+    """The snippets of Caddyfile.example, with our own addresses as their defaults."""
+    text = _caddyfile_example().read_text("utf-8")
+    found = re.findall(r"(?:^#[^\n]*\n)*^\([a-z-]+\) \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL)
+    listen = settings.server.listen
+    upstream = f"unix/{listen.removeprefix('unix:')}" if listen.startswith("unix:") else listen
+    lines = "\n".join(found).replace("{$SIDECAR_UPSTREAM:127.0.0.1:9180}", upstream)
+    return lines.replace("{$SIDECAR_CLIENT_ID_PATH:/auth/client-metadata.json}", settings.client_id_path)
+
+
+def _caddyfile_example() -> Path:
+    """In a wheel beside this file, in a checkout at its root."""
+    packaged = Path(__file__).with_name("Caddyfile.example")
+    return packaged if packaged.exists() else Path(__file__).parents[2] / "Caddyfile.example"

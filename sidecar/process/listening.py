@@ -1,0 +1,100 @@
+"""The socket we listen on, bound before uvicorn starts.
+
+Owns: TCP and unix sockets; that a unix socket has its mode and owner before anything can connect; the stale
+socket of a run that was killed.
+Doesn't belong here: what is served on it (serve.py).
+"""
+
+import os
+import shutil
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from sidecar.errors import ConfigError
+from sidecar.settings import Server
+
+_BACKLOG = 2048
+_NO_PERMISSION = 0o777  # as umask
+
+
+def bind(server: Server) -> socket.socket:
+    """A listening socket. Raises ConfigError, one line, where there can be none."""
+    path = socket_path(server)
+    try:
+        return _bind_tcp(server.listen) if path is None else _bind_unix(path, server)
+    except (OSError, LookupError) as error:  # LookupError: an owner that doesn't exist
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError([f"server.listen: {server.listen}: {reason}; {_remedy(error)}"]) from error
+
+
+def socket_path(server: Server) -> Path | None:
+    """Path of the unix socket, or None for TCP."""
+    return server.socket_path
+
+
+def _bind_tcp(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+
+
+def _bind_unix(path: Path, server: Server) -> socket.socket:
+    """Nobody can connect before `listen`, and until the mode is set nobody but us may open the file."""
+    _remove_stale(path)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(_NO_PERMISSION)
+    try:
+        made.bind(str(path))
+    except OSError:
+        made.close()
+        raise
+    finally:
+        os.umask(before)
+    try:
+        _chown(path, server.socket_owner)
+        path.chmod(server.socket_mode)
+        made.listen(_BACKLOG)
+    except (OSError, LookupError):
+        made.close()
+        path.unlink(missing_ok=True)
+        raise
+    return made
+
+
+def _remove_stale(path: Path) -> None:
+    """Delete the socket of a run that is over; FileExistsError where it is in use, or no socket at all."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(None, "is there and isn't a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(ConnectionRefusedError):
+        probe.connect(str(path))
+        raise FileExistsError(None, "another process listens on it")
+    path.unlink(missing_ok=True)
+
+
+def _chown(path: Path, owner: str) -> None:
+    user, _, group = owner.partition(":")
+    if user:
+        shutil.chown(path, user=_number_or_name(user))
+    if group:
+        shutil.chown(path, group=_number_or_name(group))
+
+
+def _number_or_name(name: str) -> int | str:
+    return int(name) if name.isdigit() else name
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "choose a port from 1024 on, a folder we may write to, or an owner we belong to"
+    if isinstance(error, FileNotFoundError):
+        return "make its folder first"
+    if isinstance(error, LookupError):
+        return "name an existing user and group in server.socket_owner"
+    return "stop what is there, or choose another address"

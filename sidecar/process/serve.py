@@ -1,0 +1,103 @@
+"""Serving: uvicorn on our socket.
+
+Owns: uvicorn's options, its workers, how a run ends. Settings are read once, before `serve`, and handed to
+every worker, also to one that replaces another.
+Doesn't belong here: the app itself (app.py), the socket (listening.py).
+
+A stop by SIGTERM or SIGINT lets running requests finish, for `server.stop_timeout` at most.
+"""
+
+import logging
+import math
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from sidecar import logs
+from sidecar.config_file import advice
+from sidecar.entrance import fastpath
+from sidecar.process.listening import bind, socket_path
+from sidecar.settings import Server, Settings
+
+log = logging.getLogger("sidecar")
+
+
+def worker_app(settings: Settings) -> ASGIApp:
+    """The app as each worker makes it. Imported there: the supervisor of several workers never needs it."""
+    from sidecar.app import create  # noqa: PLC0415 - see above
+
+    return create(settings)
+
+
+def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_app) -> int:
+    """Serve until told to stop, and return the exit code. `make_app`: importable by name, for the workers.
+
+    Raises ConfigError if we can't listen.
+    """
+    logs.configure(settings.log)
+    listener = bind(settings.server)
+    path = socket_path(settings.server)
+    log.info("listening", extra={"event": "listening", "address": settings.server.listen})
+    for warning in advice.warnings(settings):
+        log.warning(warning, extra={"event": "config_warning"})
+    try:
+        config = uvicorn_config(settings.server, partial(make_app, settings))
+        return _supervise(config, listener) if config.workers > 1 else _run(config, listener)
+    finally:
+        listener.close()
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def uvicorn_config(server: Server, factory: Callable[[], ASGIApp]) -> uvicorn.Config:
+    """uvicorn without what costs or harms: access log, proxy headers, server and date header, WebSockets.
+
+    With `ws="none"` an upgrade on a check is a plain request; with proxy headers uvicorn would hide the peer.
+    """
+    return uvicorn.Config(
+        factory,
+        factory=True,
+        workers=server.workers,
+        http=fastpath.protocol(wanted=server.fast_path),
+        loop="auto",  # uvloop where it is installed
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=math.ceil(server.keep_alive),
+        timeout_graceful_shutdown=math.ceil(server.stop_timeout),
+    )
+
+
+def _run(config: uvicorn.Config, listener: socket.socket) -> int:
+    """One worker: this very process."""
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises the signal once more when it has stopped
+    try:
+        uvicorn.Server(config).run([listener])
+    except KeyboardInterrupt:
+        return 0
+    except SystemExit as end:
+        return int(bool(end.code))
+    return 0
+
+
+def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
+    """Several workers, started anew when they die, unless they can't start at all."""
+    supervisor = Multiprocess(config, [listener])
+    supervisor.run()
+    return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,293 @@
+"""What can be set: names, types, defaults and one line of why for each.
+
+Owns: the shape of the configuration. `config/sidecar.example.toml` and `docs/configuration.md` are generated
+from here (config_file/example.py).
+Doesn't belong here: reading it (config_file/reader.py), what contradicts what (config_file/consistency.py),
+how one value is parsed (values.py, addresses.py).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from sidecar.settings import addresses, values
+
+
+class Setting(NamedTuple):
+    """What a field's annotation says beside its type.
+
+    `parse` turns the TOML value or the environment's text into the type, or raises ValueError; `why` is the
+    field's line in the example; a `secret` may also come from a file, which its twin `…_file` names.
+    """
+
+    parse: Callable[[Any], Any]
+    why: str
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where the sidecar listens, and who may talk to it."""
+
+    listen: Annotated[str, Setting(addresses.listen, "host:port, or unix:/path/to/socket")] = "127.0.0.1:9180"
+    socket_mode: Annotated[
+        int, Setting(values.file_mode, "mode of the unix socket; it is the socket's only guard")
+    ] = 0o660
+    socket_owner: Annotated[
+        str, Setting(values.text, 'owner of the unix socket, as "user:group", "user" or ":group"')
+    ] = ""
+    workers: Annotated[
+        int, Setting(values.integer(1, 64), "processes; one serves thousands of checks a second")
+    ] = 1
+    trusted_peers: Annotated[
+        tuple[values.Network, ...],
+        Setting(addresses.networks, "addresses that may connect: Caddy's; anyone else is refused"),
+    ] = values.LOOPBACK
+    keep_alive: Annotated[
+        float, Setting(values.duration, "how long an idle connection stays open; above Caddy's 2 minutes")
+    ] = 150.0
+    stop_timeout: Annotated[
+        float, Setting(values.duration, "how long running requests may take to finish at a stop")
+    ] = 20.0
+    fast_path: Annotated[
+        bool, Setting(values.boolean, "answer checks before a task exists; off: plain ASGI")
+    ] = True
+
+    @property
+    def socket_path(self) -> Path | None:
+        """Path of the unix socket, or None for TCP."""
+        found = self.listen.removeprefix("unix:")
+        return Path(found) if found != self.listen else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """How authorization servers see us."""
+
+    name: Annotated[str, Setting(values.line, "shown on the consent page; empty: the public host")] = ""
+    keys_file: Annotated[Path, Setting(values.path, "JWK set; the first key signs, all are published")] = (
+        Path("client-keys.json")
+    )
+    jwks: Annotated[
+        Literal["inline", "uri"],
+        Setting(
+            values.choice("inline", "uri"),
+            "public keys at jwks.json, or inside the client metadata, where some servers never see a new one",
+        ),
+    ] = "uri"
+    id_path: Annotated[
+        str,
+        Setting(
+            addresses.id_path,
+            "path of the client metadata, and so of our client_id; empty: client-metadata.json under prefix",
+        ),
+    ] = ""
+    logo_uri: Annotated[str, Setting(addresses.https_url, "https address of a logo")] = ""
+    tos_uri: Annotated[str, Setting(addresses.https_url, "https address of your terms")] = ""
+    policy_uri: Annotated[str, Setting(addresses.https_url, "https address of your privacy policy")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The session cookie."""
+
+    cookie_secrets: Annotated[
+        tuple[str, ...],
+        Setting(values.secrets, "secrets of 32 characters or more; the first signs, all verify", secret=True),
+    ] = field(default=(), repr=False)
+    cookie_secrets_file: Annotated[
+        Path | None, Setting(values.optional_path, "file with one secret a line, instead of cookie_secrets")
+    ] = None
+    cookie_domain: Annotated[
+        str,
+        Setting(
+            addresses.cookie_domain,
+            "parent domain to share the session with its subdomains; empty: the public host only",
+        ),
+    ] = ""
+    idle: Annotated[float, Setting(values.duration, "a session unused for this long ends")] = 7 * 86400.0
+    absolute: Annotated[
+        float, Setting(values.duration, "a session ends this long after sign-in, used or not")
+    ] = 30 * 86400.0
+    renew_after: Annotated[
+        float, Setting(values.duration, "age at which the cookie is renewed; at most half of idle")
+    ] = 86400.0
+    revocation_max_stale: Annotated[
+        float, Setting(values.duration, "how long checks go on when sign-outs elsewhere can't be learned of")
+    ] = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where sign-ins under way and sign-outs are kept."""
+
+    kind: Annotated[
+        Literal["sqlite", "memory"],
+        Setting(values.choice("sqlite", "memory"), "memory forgets at a restart and serves one worker only"),
+    ] = "sqlite"
+    path: Annotated[Path, Setting(values.path, "the SQLite database")] = Path("sidecar.db")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentitySettings:
+    """How handles and DIDs are looked up."""
+
+    plc_url: Annotated[
+        str, Setting(addresses.http_origin, "the PLC directory; it decides who everyone is")
+    ] = "https://plc.directory"
+    handle_resolver: Annotated[
+        str,
+        Setting(
+            addresses.optional_http_origin,
+            "server asked to resolve handles, for networks without DNS; answers are verified",
+        ),
+    ] = ""
+    nameservers: Annotated[
+        tuple[str, ...],
+        Setting(addresses.nameservers, "DNS servers, as address or address:port; empty: the system's"),
+    ] = ()
+    cache_ttl: Annotated[
+        float, Setting(values.duration, "how long an identity is remembered; under 10 minutes")
+    ] = 300.0
+    cache_size: Annotated[int, Setting(values.integer(16, 1_000_000), "identities remembered at most")] = (
+        10_000
+    )
+    handle_max_age: Annotated[
+        float, Setting(values.duration, "age past which a verified handle opens nothing")
+    ] = 86400.0
+    fetch_timeout: Annotated[
+        float, Setting(values.duration, "overall deadline of one request to someone's server")
+    ] = 10.0
+    development_servers: Annotated[
+        bool,
+        Setting(
+            values.boolean,
+            "allow servers on loopback over http, and .test handles; refused on a real public_url",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """What people see."""
+
+    title: Annotated[str, Setting(values.line, "heading of the sign-in page")] = "Sign in"
+    templates: Annotated[
+        Path | None, Setting(values.optional_path, "folder whose templates replace ours, by file name")
+    ] = None
+    providers: Annotated[
+        tuple[values.Provider, ...],
+        Setting(addresses.providers, "buttons that start at a server, as { name, url }"),
+    ] = (values.Provider("Bluesky", "https://bsky.social"),)
+    signup: Annotated[
+        str, Setting(addresses.optional_http_origin, 'server behind "Create an account"; empty: no link')
+    ] = "https://bsky.social"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one visitor, and all together, may ask of us. Counted in each worker."""
+
+    attempts_per_address: Annotated[
+        int, Setting(values.integer(1, 10**6), "sign-in attempts in 5 minutes per address (IPv6: per /64)")
+    ] = 30
+    attempts_per_identifier: Annotated[
+        int, Setting(values.integer(1, 10**6), "sign-in attempts in 5 minutes per identifier and address")
+    ] = 10
+    concurrent_sign_ins: Annotated[
+        int, Setting(values.integer(1, 10**5), "sign-ins talking to other servers at once")
+    ] = 50
+    pending_sign_ins: Annotated[int, Setting(values.integer(10, 10**7), "sign-ins under way at most")] = (
+        100_000
+    )
+    cached_cookies: Annotated[
+        int, Setting(values.integer(16, 10**7), "verified cookies remembered at most")
+    ] = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What the operator reads at night."""
+
+    format: Annotated[
+        Literal["text", "json"],
+        Setting(values.choice("text", "json"), "one line, or one JSON object, per event"),
+    ] = "text"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Setting(values.choice("debug", "info", "warning", "error"), "the least that is written"),
+    ] = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One protected app: its hosts, and who may pass. An app without a rule lets nobody in."""
+
+    hosts: Annotated[
+        tuple[str, ...],
+        Setting(addresses.hosts, 'host names, or "*.domain"; with a port only where it has one'),
+    ]
+    allow: Annotated[
+        tuple[str, ...],
+        Setting(
+            addresses.rules,
+            'DIDs, handles, "*.domain" for handles under it, "@group", or "*" for anyone signed in',
+        ),
+    ] = ()
+    deny: Annotated[
+        tuple[str, ...], Setting(addresses.rules, "the same; deny wins. Only a DID denies for good")
+    ] = ()
+    require_handle: Annotated[bool, Setting(values.boolean, "refuse who has no verified handle")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration, as `config.load` returns it: consistent, and with absolute paths."""
+
+    public_url: Annotated[
+        str, Setting(addresses.http_origin, "where browsers reach the sidecar, without a path")
+    ]
+    prefix: Annotated[
+        str, Setting(addresses.prefix, "path of all its pages; Caddy's snippets have /auth: change both")
+    ] = "/auth"
+    server: Server = field(default_factory=Server)
+    client: Client = field(default_factory=Client)
+    session: Session = field(default_factory=Session)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    pages: Pages = field(default_factory=Pages)
+    limits: Limits = field(default_factory=Limits)
+    log: Log = field(default_factory=Log)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    apps: Mapping[str, App] = field(default_factory=dict)
+
+    @property
+    def base_url(self) -> str:
+        """Public URL and prefix, without a trailing slash: `https://auth.example.com/auth`."""
+        return self.public_url + self.prefix
+
+    @property
+    def client_id_path(self) -> str:
+        """Where our client metadata is."""
+        return self.client.id_path or self.prefix + "/client-metadata.json"
+
+    @property
+    def client_id(self) -> str:
+        """Our name to authorization servers; on loopback they know us by another."""
+        return self.public_url + self.client_id_path
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.public_url).scheme
+
+    @property
+    def public_host(self) -> str:
+        """Host of the public URL, with its port where it isn't the scheme's own."""
+        return urlsplit(self.public_url).netloc
+
+    @property
+    def loopback(self) -> bool:
+        """Served over http on loopback: the development client, plain cookie names."""
+        return self.scheme == "http"

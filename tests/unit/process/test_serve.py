@@ -1,0 +1,148 @@
+"""Serving: a real process, asked over its socket and told to stop."""
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uvicorn.config import STARTUP_FAILURE
+
+from sidecar import app
+from sidecar.process import serve
+from sidecar.settings import Client, Server, Session, Settings
+
+ROOT = Path(__file__).parents[3]
+
+
+class Run:
+    """One `sidecar serve`, with a stub of an app, on a unix socket in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "s"
+        self.slow = folder / "slow"
+        os.mkfifo(self.slow)
+        self.process: asyncio.subprocess.Process
+
+    async def start(self, workers: int = 1, **environ: str) -> None:
+        arguments = ["-m", "tests.fakes.serving", f"unix:{self.socket}", str(workers)]
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            cwd=ROOT,
+            env={**os.environ, "SLOW": str(self.slow), **environ},
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def says(self, text: str) -> str:
+        """The next line on stderr that has the text."""
+        assert self.process.stderr
+        async for line in self.process.stderr:
+            if text in line.decode():
+                return line.decode()
+        raise AssertionError(f"the process ended without saying {text!r}")
+
+    async def ask(self, path: str = "/") -> str:
+        reader, writer = await asyncio.open_unix_connection(self.socket)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        return answer.decode()
+
+    async def stop(self, by: int = signal.SIGTERM) -> int:
+        self.process.send_signal(by)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        assert self.process.stderr
+        await self.process.stderr.read()
+        return await self.process.wait()
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> AsyncIterator[Run]:
+    async with AsyncExitStack() as stack:
+        made = Run(tmp_path)
+
+        async def kill() -> None:
+            if made.process.returncode is None:
+                made.process.kill()
+                await made.ended()
+
+        stack.push_async_callback(kill)
+        yield made
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+async def test_it_answers_and_stops_cleanly_when_told(run: Run, by: int) -> None:
+    await run.start()
+    await run.says(" listening ")
+    answer = await run.ask()
+    assert answer.startswith("HTTP/1.1 200")
+    assert f"{run.process.pid} None http://127.0.0.1:8080" in answer
+    assert "server:" not in answer.lower()
+    assert "date:" not in answer.lower()
+    assert run.socket.stat().st_mode & 0o777 == 0o600
+    assert await run.stop(by) == 0
+    assert not run.socket.exists()
+
+
+async def test_a_running_request_is_finished_before_the_end(run: Run) -> None:
+    await run.start()
+    await run.says(" listening ")
+    asking = asyncio.create_task(run.ask("/slow"))
+    await run.says("slow begun")
+    run.process.send_signal(signal.SIGTERM)
+    await run.says("Shutting down")
+    assert not asking.done()
+    await asyncio.to_thread(run.slow.write_bytes, b"go on")
+    assert (await asking).startswith("HTTP/1.1 200")
+    assert await run.ended() == 0
+
+
+async def test_several_workers_serve_one_socket(run: Run) -> None:
+    await run.start(workers=2)
+    for _ in range(2):
+        await run.says("Started server process")
+    answers = await asyncio.gather(*(run.ask() for _ in range(4)))
+    assert all(answer.startswith("HTTP/1.1 200") for answer in answers)
+    assert all(answer.endswith("http://127.0.0.1:8080") for answer in answers)
+    assert all(f"\r\n\r\n{run.process.pid} " not in answer for answer in answers)
+    assert await run.stop() == 0
+    assert not run.socket.exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_an_app_that_cannot_start_is_exit_code_1(run: Run, workers: int) -> None:
+    await run.start(workers=workers, FAIL="1")
+    assert await run.ended() == 1
+    assert not run.socket.exists()
+
+
+def test_uvicorn_runs_without_what_costs_or_harms() -> None:
+    server = Server(workers=3, keep_alive=150.5, stop_timeout=20)
+    config = serve.uvicorn_config(server, partial(serve.worker_app, Settings(public_url="https://a.net")))
+    assert config.workers == 3
+    assert (config.ws, config.lifespan) == ("none", "on")
+    assert [config.access_log, config.proxy_headers, config.server_header, config.date_header] == [False] * 4
+    assert (config.timeout_keep_alive, config.timeout_graceful_shutdown) == (151, 20)
+    handed_down: Any = pickle.loads(pickle.dumps(config)).app
+    assert handed_down.args == (Settings(public_url="https://a.net"),)
+
+
+def test_a_worker_that_cannot_be_made_tells_uvicorn_not_to_try_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Client(keys_file=tmp_path / "client-keys.json")
+    broken.keys_file.write_text("nonsense")
+    session = Session(cookie_secrets=("s" * 40,))
+    with pytest.raises(SystemExit) as end:
+        app.create(Settings(public_url="https://auth.wiki.net", client=broken, session=session))
+    assert end.value.code == STARTUP_FAILURE
+    assert "client-keys.json" in vars(caplog.records[-1])["reason"]
