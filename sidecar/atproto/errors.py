@@ -30,10 +30,12 @@ Doesn't belong here: what a person is told (replies/words.py).
         └── InvalidTokenResponse   token response breaks a rule
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:  # they raise these
     from .oauth.models import Grant
+
+IdentifierKind = Literal["nothing", "word", "handle", "did", "email", "link"]
 
 
 class AtprotoError(Exception):
@@ -48,7 +50,14 @@ class AtprotoError(Exception):
 
 
 class InvalidIdentifier(AtprotoError):
+    """`read`: what a person typed, cleaned and cut, to be shown to that person only; `kind`: read as what."""
+
     code = "invalid_identifier"
+
+    def __init__(self, message: str, *, read: str = "", kind: IdentifierKind = "nothing") -> None:
+        super().__init__(message)
+        self.read = read
+        self.kind = kind
 
 
 class IdentityError(AtprotoError):

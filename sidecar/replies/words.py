@@ -195,6 +195,14 @@ _WORDS: dict[type[BaseException], _Words] = {
         503, "Too busy", "Too many people are signing in. Try again in a few minutes.", "try_again"
     ),
 }
+# What was typed, as it was read: the page shows it, so that a slip can be seen.
+_READ = {
+    "word": "We read “{}”. It has no dot: write the whole handle.",
+    "handle": "We read “{}” as a handle, but a handle isn't spelled so.",
+    "did": "We read “{}” as a DID, but it isn't complete.",
+    "email": "We read “{}” as an e-mail address. This site needs your handle.",
+    "link": "We read “{}” as a link, but it doesn't lead to a person's profile or to a server.",
+}
 _STATUSES = {
     400: ("bad_request", _Words(400, "Can't be read", "This address can't be read. Start again.")),
     404: ("not_found", _Words(404, "Page not found", "There is nothing at this address.", "home")),
@@ -215,8 +223,14 @@ def explain(error: BaseException) -> Explanation:
         return _explanation(*by_status)
     for each in type(error).__mro__:
         if each in _WORDS:
-            return _explanation(str(getattr(error, "code", "error")), _WORDS[each])
+            return _explanation(str(getattr(error, "code", "error")), _read(error, _WORDS[each]))
     return _explanation("internal_error", _FAULT)
+
+
+def _read(error: BaseException, words: _Words) -> _Words:
+    if not isinstance(error, atproto.InvalidIdentifier) or error.kind not in _READ:
+        return words
+    return words._replace(message=f"{_READ[error.kind].format(error.read)} {words.message}")
 
 
 def _explanation(code: str, words: _Words) -> Explanation:
