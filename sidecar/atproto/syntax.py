@@ -44,6 +44,7 @@ INVALID_HANDLE = Handle("handle.invalid")
 _MAX_DID = 2048
 _MAX_HANDLE = 253
 _MAX_TYPED = 4096
+_MAX_ENDPOINT = 2048
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _HOSTNAME = rf"(?:{_LABEL}\.)+[a-zA-Z](?:[a-zA-Z0-9-]{{0,61}}[a-zA-Z0-9])?"
@@ -130,7 +131,7 @@ def origin_of_endpoint(text: str, *, development: bool = False) -> ServerUrl:
 
     Raises InvalidIdentifier for what `parse_origin` refuses then, and for a user in the URL.
     """
-    url = _URL.fullmatch(text)
+    url = _URL.fullmatch(text) if len(text) <= _MAX_ENDPOINT else None
     if url is None:
         raise InvalidIdentifier(f"not an https URL: {text[:80]!r}")
     scheme, host, port = url[1].lower(), _to_ascii(url[2]).lower(), (url[3] or "").removeprefix(":")

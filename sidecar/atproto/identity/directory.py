@@ -25,12 +25,8 @@ from .document import DidDocument, parse_did_document
 from .handles import HandleResolver
 
 _LONGEST_TTL = 600.0  # the OAuth profile wants identities for sign-in cached under 10 minutes
-_DOCUMENT_TYPES = (
-    "application/did+ld+json",
-    "application/json",
-    "application/did+json",
-    "application/ld+json",
-)
+# Any type, for files on all kinds of web servers: the document says itself whose it is.
+_DOCUMENT_TYPES = ("application/did+ld+json", "application/json", "*/*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class HandleResolver:
         except (HostNotFound, ForbiddenAddress, UnexpectedResponse):
             return None
         raise_for_fault(response)
-        return self._did(response.content.strip()) if response.is_success else None
+        return self._did(_first_line(response.content)) if response.is_success else None
 
     async def _ask_server(self, handle: Handle) -> Did | None:
         query = httpx.QueryParams({"handle": handle})
@@ -117,6 +117,12 @@ class HandleResolver:
             return parse_did(text.decode("ascii"), development=self._development)
         except (InvalidIdentifier, UnsupportedDidMethod, UnicodeDecodeError):
             return None
+
+
+def _first_line(content: bytes) -> bytes:
+    """Editors put a byte order mark before it. Later lines aren't for us: hosts have comments there, or scripts."""
+    lines = content.removeprefix(b"\xef\xbb\xbf").strip().splitlines()
+    return lines[0].strip() if lines else b""
 
 
 def _nameserver(text: str) -> tuple[str, int]:

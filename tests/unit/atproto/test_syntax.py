@@ -438,6 +438,7 @@ def test_the_origin_of_a_documents_url_is_spelled_as_always(url: str, origin: st
         "pds.example.com",
         " https://pds.example.com",
         "https://pds.example.com\n",
+        "https://pds.example.com/" + "x" * 2048,
     ],
 )
 def test_a_documents_url_that_parsers_disagree_about_has_no_origin(url: str) -> None:
