@@ -173,7 +173,7 @@ UNUSABLE_ANSWERS: dict[str, dict[str, Any]] = {
     "HTML": {"status": 200, "html": "<html>"},
     "no JSON": {"status": 200, "content": b"{", "headers": {"content-type": "application/json"}},
     "no object": {"status": 200, "json": ["a"]},
-    "too much": {"status": 200, "json": {"a": "b" * 70_000}},
+    "too much": {"status": 200, "json": {"a": "b" * 600_000}},
 }
 
 REFUSED_REQUESTS: dict[str, dict[str, str | None]] = {

@@ -120,7 +120,7 @@ class HandleResolver:
 
 
 def _first_line(content: bytes) -> bytes:
-    """Editors put a byte order mark before it. Later lines aren't for us: hosts have comments there, or scripts."""
+    """Editors put a byte order mark before it. Later lines are for others: comments, scripts."""
     lines = content.removeprefix(b"\xef\xbb\xbf").strip().splitlines()
     return lines[0].strip() if lines else b""
 
