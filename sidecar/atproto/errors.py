@@ -16,6 +16,8 @@ Doesn't belong here: what a person is told (replies/words.py).
     ├── FetchError
     │   ├── ServerUnreachable      transient: refused, timed out, DNS fault, 5xx, 408, 425, 429
     │   │   ├── HostNotFound       the server's name has no address
+    │   │   ├── CertificateRefused the server's certificate isn't valid: Expired, ForAnotherName,
+    │   │   │                      FromUnknownIssuer, or something else
     │   │   └── RequestRefused     403: the server, or the edge before it, won't talk to us
     │   ├── ForbiddenAddress       resolves to an address that isn't public unicast
     │   └── UnexpectedResponse     wrong status, type, size, redirect or shape
@@ -101,6 +103,22 @@ class ServerUnreachable(FetchError):
 
 class HostNotFound(ServerUnreachable):
     code = "host_not_found"
+
+
+class CertificateRefused(ServerUnreachable):
+    code = "certificate_refused"
+
+
+class CertificateExpired(CertificateRefused):
+    code = "certificate_expired"
+
+
+class CertificateForAnotherName(CertificateRefused):
+    code = "certificate_for_another_name"
+
+
+class CertificateFromUnknownIssuer(CertificateRefused):
+    code = "certificate_from_unknown_issuer"
 
 
 class RequestRefused(ServerUnreachable):

@@ -20,8 +20,9 @@ import httpcore
 import httpx
 
 from . import transport as network
+from .answers import BoundedTransport
 from .errors import ForbiddenAddress, RequestRefused, ServerUnreachable, UnexpectedResponse
-from .transport import BoundedTransport, Connect, GuardedTransport, Reach, Resolve, origin_of
+from .transport import Connect, GuardedTransport, Reach, Resolve, origin_of
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_LATER = frozenset({408, 425, 429})  # beside 5xx

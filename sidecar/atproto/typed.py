@@ -11,7 +11,7 @@ from urllib.parse import unquote
 _MAX_WORDS = 16
 
 # From East Asian keyboards: full-width characters, an ideographic full stop. Word processors change hyphens.
-_OTHER_KEYBOARDS = {
+_OTHER_KEYBOARDS: dict[int, int | str] = {
     **{0xFEE0 + code: code for code in range(0x21, 0x7F)},
     **dict.fromkeys(map(ord, "\u3002\uff61"), "."),
     **dict.fromkeys(map(ord, "\u2010\u2011"), "-"),

@@ -81,6 +81,34 @@ _WORDS: dict[type[BaseException], _Words] = {
         "If you typed it yourself, check the spelling; otherwise try again in a moment.",
         "try_again",
     ),
+    atproto.CertificateExpired: _Words(
+        503,
+        "Your server's certificate has expired",
+        "So this site can't be sure which server answers. The server's operator has to renew it. "
+        "Your account is fine: try again when that is done.",
+        "try_again",
+    ),
+    atproto.CertificateForAnotherName: _Words(
+        503,
+        "Your server's certificate is for another name",
+        "So this site can't be sure which server answers. Check the spelling of what you typed. "
+        "If it is right, the server's operator has to get a certificate for its name. Then try again.",
+        "try_again",
+    ),
+    atproto.CertificateFromUnknownIssuer: _Words(
+        503,
+        "Your server's certificate has an unknown issuer",
+        "So this site can't be sure which server answers. The server's operator has to use "
+        "a certificate that the public trusts, and to send its whole chain. Then try again.",
+        "try_again",
+    ),
+    atproto.CertificateRefused: _Words(
+        503,
+        "Your server's certificate isn't valid",
+        "So this site can't be sure which server answers. The server's operator has to fix it. "
+        "Then try again. If you run this site, the log says what is wrong.",
+        "try_again",
+    ),
     atproto.ServerUnreachable: _Words(
         503,
         "Server can't be reached",

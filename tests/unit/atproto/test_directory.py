@@ -268,8 +268,9 @@ async def test_a_document_may_have_half_a_megabyte_and_a_byte_order_mark(
 ) -> None:
     text = json.dumps({"id": did, "x": ""})
     large = text.replace('""', f'"{"x" * (512 * 1024 - len(text) - 3)}"')
-    network.documents[did] = httpx.Response(200, content=f"\ufeff{large}".encode())
-    assert len(network.documents[did].content) == 512 * 1024
+    content = f"\ufeff{large}".encode()
+    assert len(content) == 512 * 1024
+    network.documents[did] = httpx.Response(200, content=content)
     assert (await directory.document(did)).did == did
 
 
