@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE  # every process would compile every module ane
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup fmt lint types test test-fast bench bench-quick demo run clean
+.PHONY: help setup fmt lint types test test-fast bench bench-end-to-end bench-quick demo run clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) $(NETWORK) ## install everything into .venv and .lab
 
@@ -60,6 +60,9 @@ test-fast: $(READY) ## all tests but the end-to-end ones
 
 bench: $(READY) ## what a check costs, beside other servers; writes bench/results (under 10 minutes)
 	$(BIN)/python -m bench
+
+bench-end-to-end: $(READY) ## the way through Caddy alone, in many rounds (40 minutes)
+	$(BIN)/python -m bench --end-to-end
 
 bench-quick: $(READY) ## the same, a quick look (under 2 minutes)
 	$(BIN)/python -m bench --quick

@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--only PART …]`: measure, print what is under way, write bench/results/.
+"""`python -m bench [--quick | --end-to-end] [--only PART …]`: measure, print progress, write bench/results/.
 
 Exit codes: 0 measured, whatever the verdicts; 1 something could not be measured, or an answer was wrong; 2
 a tool is missing."""
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench import machine, peers, report, tools
-from bench.plan import FULL, QUICK, Bench, Plan
+from bench.plan import END_TO_END, FULL, QUICK, Bench, Plan
 from bench.results import Section
 from bench.scenarios import growth, neighbours, one_check, process, sign_in, through_caddy
 
@@ -35,7 +35,8 @@ _PARTS: dict[str, tuple[Callable[[Bench], Section], float]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """One run; the exit code."""
     arguments = _arguments(argv)
-    plan = QUICK if arguments.quick else FULL
+    plan = END_TO_END if arguments.end_to_end else QUICK if arguments.quick else FULL
+    parts = arguments.only or (["through-caddy"] if arguments.end_to_end else list(_PARTS))
     try:
         tools.provide(_tell)
         tools.install_sidecar(_tell)
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGALRM, _too_late)
     signal.alarm(int(plan.limit + _GRACE))
     begun = time.monotonic()
-    sections, faults = _measure(plan, arguments.only or list(_PARTS))
+    sections, faults = _measure(plan, parts)
     seconds = time.monotonic() - begun
     taken = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     found = report.Report(plan.name, taken, seconds, machine.describe(), sections, faults)
@@ -63,10 +64,11 @@ def _measure(plan: Plan, parts: Sequence[str]) -> tuple[list[Section], list[str]
     sections: list[Section] = []
     faults: list[str] = []
     begun, shares = time.monotonic(), 0.0
+    total = sum(_PARTS[name][1] for name in parts)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for name in parts:
             measure, share = _PARTS[name]
-            shares += share
+            shares += share / total
             bench = Bench(plan, peers.load(), Path(folder), _teller(name), begun + shares * plan.limit)
             bench.tell("begins")
             try:
@@ -101,7 +103,11 @@ def _tell(text: str) -> None:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="What a check costs, side by side.")
-    parser.add_argument("--quick", action="store_true", help="under two minutes, to see that it works")
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument("--quick", action="store_true", help="under two minutes, to see that it works")
+    how_much.add_argument(
+        "--end-to-end", action="store_true", help="the way through Caddy alone, in many rounds: 40 minutes"
+    )
     parser.add_argument("--only", nargs="+", choices=list(_PARTS), help="these parts only")
     return parser.parse_args(argv)
 

@@ -40,7 +40,7 @@ class Task:
 
 @dataclass(slots=True)
 class Run:
-    """What is under way: the requests still to send, who waits since when, and what came back."""
+    """What is under way: the requests still to send, since when each connection waits, and what came back."""
 
     requests: Iterator[bytes]
     pattern: tuple[bytes, int]  # how every reply begins, and its length

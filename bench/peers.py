@@ -38,7 +38,7 @@ class Peer:
 
     @property
     def program(self) -> str | None:
-        """Where its program is; None where it isn't installed."""
+        """Where its program is; None if it isn't installed."""
         return find_program(self.command.split()[0])
 
     def request(self, host: str, session_cookie: str) -> Request:

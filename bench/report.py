@@ -53,7 +53,7 @@ def bars_table(sections: Sequence[Section]) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    quick = "" if report.plan == "latest" else ", a quick look: too short to judge by"
+    quick = ", a quick look: too short to judge by" if report.plan == "quick" else ""
     yield f"# What a check costs{quick}"
     yield ""
     yield f"Taken {report.taken} in {report.seconds:.0f} seconds, everything interleaved in one run."

@@ -1,6 +1,6 @@
 """What the benchmark needs, installed where it may be: Debian's packages, and the sidecar as users have it.
 
-Nothing is left running: while packages are installed Debian is told to start no service (invoke-rc.d(8),
+Nothing is left running: while packages are installed, Debian starts no service (invoke-rc.d(8),
 policy-rc.d)."""
 
 import os
@@ -72,8 +72,8 @@ def install_sidecar(tell: Callable[[str], None]) -> None:
 
 
 def _become_root() -> list[str] | None:
-    """What to put before a command; None where there is no apt-get or no way to be root without being
-    asked."""
+    """What to put before a command; None without apt-get, or if we can't be root without a
+    question."""
     if shutil.which("apt-get") is None:
         return None
     if os.geteuid() == 0:

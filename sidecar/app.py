@@ -10,8 +10,8 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING
 
-import httpx
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
@@ -19,17 +19,14 @@ from sidecar import __version__, logs, routes
 from sidecar.access.policy import Policy
 from sidecar.account.logout import Logout
 from sidecar.account.profile import Profile
-from sidecar.atproto.fetch import Fetcher
-from sidecar.atproto.identity import Directory
-from sidecar.atproto.oauth import Client, OAuthClient, load_keys, loopback_client
-from sidecar.atproto.syntax import Did
-from sidecar.atproto.transport import Resolve
 from sidecar.check.check import Check
 from sidecar.check.refusals import Refusals
 from sidecar.check.tally import Tally
 from sidecar.entrance.gate import GATE, Gate
 from sidecar.entrance.machines import Machines
 from sidecar.errors import StoreUnavailable
+from sidecar.network.identity import client
+from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
 from sidecar.request.return_to import Destinations
 from sidecar.sessions.bearers import Bearers
@@ -45,6 +42,11 @@ from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
 from sidecar.visit.limits import Slots
 from sidecar.visit.visitors import Visitors
+
+if TYPE_CHECKING:  # for tests, which bring a network of their own
+    import httpx
+
+    from sidecar.atproto.transport import Resolve
 
 log = logging.getLogger("sidecar")
 
@@ -73,21 +75,21 @@ class Sidecar:
         settings: Settings,
         *,
         store: Store | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        resolve: Resolve | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        resolve: "Resolve | None" = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.now = now
         self.store = store or _store(settings, now)
-        self.fetcher = _fetcher(settings, transport, resolve)
-        self.directory = _directory(settings, self.fetcher)
+        self.client = client(settings)
+        self.network = Network(settings, self.client, transport=transport, resolve=resolve, now=now)
         self.feed = Feed(self.store, max_stale=settings.session.revocation_max_stale, now=now)
         self.tally = Tally(log)
         self.reverifier = Reverifier(
             self.store,
             self.feed,
-            self._verified_handle,
+            self.network.verified_handle,
             max_age=settings.identity.handle_max_age,
             retention=settings.session.absolute,
             now=now,
@@ -111,9 +113,6 @@ class Sidecar:
         destinations = Destinations(settings, policy.knows)
         visitors = Visitors(settings, sessions=sessions, store=store, feed=feed, now=now)
         slots = Slots(settings.limits.concurrent_sign_ins)
-        client = _client(settings)
-        development = settings.identity.development_servers
-        oauth = OAuthClient(client, self.directory, self.fetcher, development=development, now=now)
         pending = PendingSignIns(
             store, settings.session.cookie_secrets, secure=not settings.loopback, now=now
         )
@@ -130,7 +129,7 @@ class Sidecar:
         )
         login = Login(
             settings,
-            client=oauth,
+            network=self.network,
             pending=pending,
             slots=slots,
             visitors=visitors,
@@ -140,7 +139,7 @@ class Sidecar:
         )
         callback = Callback(
             settings,
-            client=oauth,
+            network=self.network,
             pending=pending,
             slots=slots,
             sessions=sessions,
@@ -154,20 +153,22 @@ class Sidecar:
         logout = Logout(settings, sessions=sessions, store=store, feed=feed, visitors=visitors, pages=pages)
         profile = Profile(
             settings,
-            directory=self.directory,
-            fetcher=self.fetcher,
+            network=self.network,
             visitors=visitors,
             destinations=destinations,
             pages=pages,
         )
-        machines = Machines(client, store=store, feed=feed, now=now)
+        machines = Machines(self.client, store=store, feed=feed, now=now)
         router = routes.router(settings, login, callback, logout, profile, machines)
         return Gate(
-            settings, check=check, routes=router, sessions=sessions, pages=pages, destinations=destinations
+            settings,
+            check=check,
+            routes=router,
+            sessions=sessions,
+            pages=pages,
+            destinations=destinations,
+            now=now,
         )
-
-    async def _verified_handle(self, did: str) -> str | None:
-        return await self.directory.verified_handle(Did(did))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -185,7 +186,7 @@ class Sidecar:
     async def start(self) -> None:
         """Open the store, learn what it knows, start what runs beside the requests."""
         life = self._life
-        life.push_async_callback(self.fetcher.aclose)
+        life.push_async_callback(self.network.aclose)
         life.push_async_callback(self.store.close)
         with suppress(StoreUnavailable):  # the feed keeps trying; until then checks answer 503
             await self.store.open()
@@ -211,50 +212,6 @@ class Sidecar:
     def _announce(self) -> None:
         details = {"event": "started", "version": __version__, "public_url": self.settings.public_url}
         log.info("started", extra=details)
-
-
-def _client(settings: Settings) -> Client:
-    redirect_uri = settings.base_url + "/callback"
-    if settings.loopback:
-        return loopback_client(redirect_uri)
-    return Client(
-        client_id=settings.base_url + "/client-metadata.json",
-        redirect_uri=redirect_uri,
-        name=settings.client.name or settings.public_host,
-        client_uri=settings.public_url,
-        jwks_uri=settings.base_url + "/jwks.json" if settings.client.jwks == "uri" else None,
-        logo_uri=settings.client.logo_uri,
-        tos_uri=settings.client.tos_uri,
-        policy_uri=settings.client.policy_uri,
-        keys=load_keys(settings.client.keys_file),
-    )
-
-
-def _fetcher(
-    settings: Settings, transport: httpx.AsyncBaseTransport | None, resolve: Resolve | None
-) -> Fetcher:
-    identity = settings.identity
-    return Fetcher(
-        user_agent=f"atproto-sidecar/{__version__} (+{settings.base_url}/)",
-        deadline=identity.fetch_timeout,
-        operator_origins=frozenset(url for url in (identity.plc_url, identity.handle_resolver) if url),
-        development=identity.development_servers,
-        transport=transport,
-        resolve=resolve,
-    )
-
-
-def _directory(settings: Settings, fetcher: Fetcher) -> Directory:
-    identity = settings.identity
-    return Directory(
-        fetcher,
-        plc_url=identity.plc_url,
-        handle_resolver=identity.handle_resolver or None,
-        nameservers=identity.nameservers,
-        ttl=identity.cache_ttl,
-        size=identity.cache_size,
-        development=identity.development_servers,
-    )
 
 
 def _store(settings: Settings, now: Callable[[], float]) -> Store:

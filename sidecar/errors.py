@@ -1,10 +1,11 @@
 """What can go wrong on our own side, as one tree; the network's half is `sidecar.atproto.errors`.
 
-Owns: names and stable codes. Refusals by a rule are no errors: they are values (`policy.Decision`).
-Doesn't belong here: what a person is told (replies/words.py).
+Owns: names and stable codes. Refusals by a rule aren't errors but values (`policy.Decision`).
+Doesn't belong here: what a person reads (replies/words.py).
 
     SidecarError
     ├── ConfigError         every fault of a configuration, at once
+    ├── UntrustedPeer       the connection comes from an address that isn't in server.trusted_peers
     ├── StoreUnavailable    transient: the store doesn't answer
     ├── StoreFull           the bound of a table is reached
     ├── TooManyRequests     a limit; `retry_after` in seconds
@@ -30,13 +31,17 @@ class SidecarError(Exception):
 
 
 class ConfigError(SidecarError):
-    """`faults`: one line each, as `path: what is wrong; how to mend it`."""
+    """`faults`: one line each, as `path: what is wrong; how to fix it`."""
 
     code = "config_error"
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class UntrustedPeer(SidecarError):
+    code = "untrusted_peer"
 
 
 class StoreUnavailable(SidecarError):

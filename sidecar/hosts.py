@@ -82,7 +82,7 @@ class HostTable(Generic[T]):
 
     A pattern without a port stands for the scheme's own port only; `*.example.com` doesn't match
     `example.com`. A look-up costs as much as the host has labels, however many patterns there are. No value
-    may be None. ValueError for a pattern that is none, or that is there twice.
+    may be None. ValueError for a pattern that can't be read, or that is there twice.
     """
 
     __slots__ = ("_domains", "_exact")

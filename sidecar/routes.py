@@ -27,12 +27,13 @@ def router(
 ) -> Router:
     prefix = settings.prefix
     routes = [
+        Route("/", _moved_to(settings.base_url + "/")),  # of a host that is ours alone
         Route(prefix, _moved_to(settings.base_url + "/")),
         Route(prefix + "/", profile.show),
         Route(prefix + "/login", _page_and_form(login.show, login.start), methods=["GET", "POST"]),
         Route(prefix + "/callback", callback.finish),
         Route(prefix + "/logout", _page_and_form(logout.show, logout.sign_out), methods=["GET", "POST"]),
-        Route(prefix + "/client-metadata.json", machines.client_metadata),
+        Route(settings.client_id_path, machines.client_metadata),
         Route(prefix + "/jwks.json", machines.jwks),
         Route(prefix + "/healthz", machines.healthz),
         Route(prefix + "/readyz", machines.readyz),

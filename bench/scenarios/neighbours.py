@@ -23,7 +23,7 @@ from bench.wire import Expected, read_reply
 
 _IDLE, _HANGING, _FLOOD, _STORM = "nothing else", "sign-ins that hang", "forged cookies", "sign-outs written"
 _BEFORE, _AFTER = "warm checks, before a flood", "warm checks, right after it"
-_SESSIONS = 1000  # signed in, and checked in turn
+_SESSIONS = 1000  # signed in, and checked one after the other
 _CACHE = 2500  # verified cookies remembered, so that a flood would push the warm ones out if it could
 _RATE = 500.0  # checks a second while latency is looked at
 _FLOOD_RATE = 2000.0

@@ -1,19 +1,27 @@
 """5. The process itself: how soon it is ready, what it holds in memory, and a second worker."""
 
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from bench import signing_in, subject
+from bench import peers, signing_in, subject
 from bench.cpu import resident_megabytes, tree
 from bench.figures import Estimate, amount, estimate, ratio
+from bench.load import WrongAnswersError
+from bench.measure import Repeated
+from bench.peers import Peer
 from bench.plan import Bench
 from bench.ports import free_port
 from bench.programs import Programs
 from bench.results import Bar, Cell, Section, Table
 from bench.rounds import Samples
-from bench.subject import Subject
+from bench.subject import HOST, Subject
 
-_MEMORY_LIMIT = 60.0  # MB
+_MEMORY_LIMIT, _IDLE_LIMIT = 60.0, 48.0  # MB
+_READY_LIMIT = 0.3  # seconds
 _PUBLIC = "another, after a first sign-in that asked DNS and HTTPS for the handle"
 _TWO_WORKERS_LIMIT = 1.15
 
@@ -21,13 +29,18 @@ _TWO_WORKERS_LIMIT = 1.15
 def measure(bench: Bench) -> Section:
     memory, memory_bar = _memory(bench)
     workers, workers_bar = _workers(bench)
-    return Section("Process", [memory, *workers], [memory_bar, workers_bar], notes=[_ABOUT])
+    beside, beside_bars = _beside(bench)
+    return Section(
+        "Process", [memory, *workers, beside], [memory_bar, *beside_bars, workers_bar], notes=[_ABOUT]
+    )
 
 
 _ABOUT = (
     "Ready: from the start of `sidecar serve` until /auth/readyz says 200. Memory: resident, of one worker, "
     "in MB of 1,000,000 bytes. The bar is for the network of this benchmark, which speaks http and resolves "
     "handles itself; the last row has what DNS and TLS add, once. "
+    "Beside others: every server gets the same request until its answer is right, and then as often as the "
+    "table says. Memory is that of the largest process. "
     "With two workers neither they nor the load generator are kept to a core of their own."
 )
 
@@ -92,6 +105,77 @@ def _start(bench: Bench, programs: Programs, workers: int, suffix: str = "") -> 
     settings = subject.configure(folder, changes={"server": {"workers": workers}})
     name = f"{workers} worker{'s' if workers > 1 else ''}"
     return subject.start(settings, folder, programs, name=name, pinned=False)
+
+
+def _beside(bench: Bench) -> tuple[Table, list[Bar]]:
+    """How soon the sidecar and each peer give their first right answer, in turns, and what they hold then and
+    after many checks."""
+    starts = [_Start("the sidecar", lambda folder, programs: _sidecar_alone(bench, folder, programs))]
+    starts += [_Start(peer.name, partial(_peer_alone, bench, peer)) for peer in bench.installed()]
+    for number in range(bench.plan.more_starts + 1):
+        for start in starts if number % 2 == 0 else reversed(starts):
+            _one_start(bench, start, f"{number}")
+    rows: list[list[Cell]] = [
+        [start.name, estimate(start.ready), estimate(start.idle), estimate(start.after)] for start in starts
+    ]
+    after = f"MB after {bench.plan.checks:,} checks"
+    ours = starts[0]
+    bars = [
+        Bar(
+            "memory of a worker that has served checks and no sign-in",
+            estimate(ours.after),
+            _IDLE_LIMIT,
+            "MB",
+        ),
+        Bar("time to ready", estimate(ours.ready), _READY_LIMIT, "s"),
+    ]
+    return Table("Beside others", ("server", "ready s", "MB at first", after), rows), bars
+
+
+@dataclass(slots=True)
+class _Start:
+    """One server, started again and again. `begin`: starts it, and says what to ask it."""
+
+    name: str
+    begin: Callable[[Path, Programs], Repeated]
+    ready: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
+
+
+def _one_start(bench: Bench, start: _Start, number: str) -> None:
+    folder = bench.folder / f"beside-{re.sub(r'[^a-z0-9]+', '-', start.name.lower())}-{number}"
+    with Programs() as programs:
+        begun = time.monotonic()
+        target = start.begin(folder, programs)
+        start.ready.append(time.monotonic() - begun)
+        start.idle.append(_largest(target.pids[0]))
+        target.verify(bench.plan.samples)
+        target.run_exactly(bench.plan.checks // (bench.plan.more_starts + 1))
+        start.after.append(_largest(target.pids[0]))
+
+
+def _sidecar_alone(bench: Bench, folder: Path, programs: Programs) -> Repeated:
+    settings = subject.configure(folder)
+    return subject.start(settings, folder, programs, name="the sidecar").warm(bench.plan.seconds)
+
+
+def _peer_alone(bench: Bench, peer: Peer, folder: Path, programs: Programs) -> Repeated:
+    running = peers.start(peer, "tcp" if "tcp" in peer.listen else "unix", programs, folder)
+    request = peer.request(HOST, "none=1")
+    target = Repeated(
+        peer.name, (running.program.pid,), running.address, request, peer.expect, bench.plan.seconds
+    )
+    running.program.ready(lambda: _answers_right(target))
+    return target
+
+
+def _answers_right(target: Repeated) -> bool:
+    try:
+        target.verify(1)
+    except (OSError, WrongAnswersError):
+        return False
+    return True
 
 
 def _throughput(taken: Samples, name: str) -> Estimate:

@@ -22,6 +22,7 @@ from sidecar.atproto import (
     Fetcher,
     Identity,
     OAuthClient,
+    SignInFailed,
     loopback_client,
     parse_identifier,
 )
@@ -39,10 +40,9 @@ async def sign_in(
         open_browser(url)
         try:
             signed_in = await client.finish(pending, await came_back)
-        except AtprotoError as error:
-            if error.grant:
-                await client.revoke(error.grant)
-            raise
+        except SignInFailed as failure:
+            await client.revoke(failure.grant)
+            raise failure.error from failure
     await client.revoke(signed_in.grant)  # we wanted to know who, and nothing more
     return signed_in.identity
 

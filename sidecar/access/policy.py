@@ -33,7 +33,7 @@ class Principal(NamedTuple):
 class Decision:
     """`reason`: allowed, unknown_host, no_rule, denied, handle_required or not_allowed.
 
-    `app`: its name; "" where no app has the host.
+    `app`: its name; "" if no app has the host.
     """
 
     allowed: bool

@@ -1,7 +1,7 @@
 """Who am I: the signed-in visitor's own page.
 
 Owns: `GET /`, and the display name, read from the person's own PDS.
-Doesn't belong here: what apps are told (access/identity_headers.py); the name is decoration and no app gets
+Doesn't belong here: what apps learn (access/identity_headers.py); the name is decoration and no app gets
 it.
 """
 
@@ -11,10 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sidecar.atproto.errors import AtprotoError
-from sidecar.atproto.fetch import Fetcher
-from sidecar.atproto.identity import Directory
 from sidecar.atproto.syntax import Did
 from sidecar.errors import TooManyRequests
+from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
 from sidecar.replies.responses import response, see_other
 from sidecar.replies.visible import visible
@@ -34,15 +33,13 @@ class Profile:
         self,
         settings: Settings,
         *,
-        directory: Directory,
-        fetcher: Fetcher,
+        network: Network,
         visitors: Visitors,
         destinations: Destinations,
         pages: Pages,
     ) -> None:
         self._own_address = settings.base_url + "/"
-        self._directory = directory
-        self._fetcher = fetcher
+        self._network = network
         self._visitors = visitors
         self._destinations = destinations
         self._pages = pages
@@ -62,10 +59,10 @@ class Profile:
         try:
             with self._slots.take():
                 async with asyncio.timeout(_PATIENCE):
-                    identity = await self._directory.lookup(did)
+                    identity = await self._network.lookup(did)
                     url = f"{identity.pds}/xrpc/com.atproto.repo.getRecord"
                     query = f"?repo={did}&collection=app.bsky.actor.profile&rkey=self"
-                    record = (await self._fetcher.json(url + query)).get("value")
+                    record = (await self._network.json(url + query)).get("value")
         except (AtprotoError, TimeoutError, TooManyRequests):
             return ""
         name = record.get("displayName") if isinstance(record, dict) else None

@@ -77,7 +77,7 @@ async def _give_up(
 
 
 def in_turn(addresses: Sequence[str]) -> list[str]:
-    """IPv6 and IPv4 in turn, beginning with the family that the system prefers (RFC 8305, section 4)."""
+    """IPv6 and IPv4 by turns, the family that the system prefers first (RFC 8305, section 4)."""
     preferred = [each for each in addresses if (":" in each) == (":" in addresses[0])]
     others = [each for each in addresses if each not in preferred]
     return [each for pair in zip_longest(preferred, others) for each in pair if each is not None]

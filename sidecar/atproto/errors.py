@@ -1,54 +1,48 @@
 """Everything that can go wrong between us and the ATProto network, as one tree.
 
-Owns: the names. Every error carries a stable `code` (safe to show and to search for) and says whether trying
-again later may help (`transient`). The message is for the log: it may quote what a stranger's server said,
-cut to a sane length, and never carries codes, tokens or state.
-Doesn't belong here: what a person is told (replies/words.py).
+Owns: the names of the errors. Each has a stable `code`, which is safe to show and to search for. `transient`
+says whether the same attempt may work later. The message is for the log. It may quote what a stranger's
+server said, cut and cleaned; it never holds codes, tokens or state.
+Doesn't belong here: the words that a person reads (sidecar/replies/words.py).
 
     AtprotoError
-    ├── InvalidIdentifier          what was typed is no handle, DID or server address
+    ├── InvalidIdentifier          the text isn't a handle, a DID or a server's address
     ├── IdentityError
-    │   ├── HandleNotFound         nobody claims the handle: neither DNS nor well-known
-    │   ├── HandleMismatch         the handle names a DID that doesn't name the handle, or names two
-    │   ├── DidNotFound            the DID is gone (PLC 404/410, did:web 404)
-    │   ├── UnsupportedDidMethod   neither plc nor web
-    │   └── InvalidDidDocument     it answers, but not with a usable document
+    │   ├── HandleNotFound         no account has this handle: neither DNS nor well-known names one
+    │   ├── HandleMismatch         the handle names a DID that doesn't name the handle, or names two DIDs
+    │   ├── DidNotFound            the DID is gone (PLC 404 or 410, did:web 404)
+    │   ├── UnsupportedDidMethod   neither did:plc nor did:web
+    │   └── InvalidDidDocument     there is an answer, but its document can't be used
     ├── FetchError
     │   ├── ServerUnreachable      transient: refused, timed out, DNS fault, 5xx, 408, 425, 429
     │   │   ├── HostNotFound       the server's name has no address
     │   │   ├── CertificateRefused the server's certificate isn't valid: Expired, ForAnotherName,
     │   │   │                      FromUnknownIssuer, or something else
-    │   │   └── RequestRefused     403: the server, or the edge before it, won't talk to us
-    │   ├── ForbiddenAddress       resolves to an address that isn't public unicast
+    │   │   └── RequestRefused     403: the server, or the edge before it, doesn't talk to us
+    │   ├── ForbiddenAddress       the name leads to an address that isn't public unicast
     │   └── UnexpectedResponse     wrong status, type, size, redirect or shape
     └── OAuthError
-        ├── InvalidServerMetadata  breaks a rule of the spec
-        ├── ClientRefused          the server doesn't accept us (invalid_client, invalid_client_metadata …)
-        ├── AuthorizationRefused   PAR or token endpoint answered with some other OAuth error
-        ├── AccessDenied           the person, or their server for them, said no
-        ├── InvalidCallback        parameters missing, doubled or malformed
-        ├── IssuerMismatch         `iss` isn't the issuer we asked (RFC 9207), or `sub` isn't served by it
+        ├── InvalidServerMetadata  the server's metadata breaks a rule of the profile
+        ├── Refusal                the authorization server said no
+        │   ├── ClientRefused      it doesn't accept us (invalid_client, invalid_client_metadata …)
+        │   ├── AccessDenied       the person said no, or their server said it for them
+        │   └── AuthorizationRefused   any other OAuth error
+        ├── InvalidCallback        parameters are missing, doubled or malformed
+        ├── IssuerMismatch         `iss` isn't the issuer we asked (RFC 9207), or it doesn't serve `sub`
         ├── WrongAccount           another account than the one asked for
-        └── InvalidTokenResponse   token response breaks a rule
+        └── InvalidTokenResponse   the token response breaks a rule
 """
 
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-if TYPE_CHECKING:  # they raise these
-    from .oauth.models import Grant
+from typing import ClassVar, Literal
 
 IdentifierKind = Literal["nothing", "word", "handle", "did", "email", "link"]
 
 
 class AtprotoError(Exception):
-    """Root of the tree. `code` is stable; `transient` says whether to try again later.
-
-    `grant`: what to revoke, where `OAuthClient.finish` failed after tokens had come.
-    """
+    """Root of the tree. `code` is stable; `transient` says whether the same attempt may work later."""
 
     code: ClassVar[str] = "atproto_error"
     transient: ClassVar[bool] = False
-    grant: "Grant | None" = None
 
 
 class InvalidIdentifier(AtprotoError):
@@ -87,7 +81,7 @@ class InvalidDidDocument(IdentityError):
 
 
 class FetchError(AtprotoError):
-    """`status` is the HTTP status where that is what went wrong."""
+    """`status`: the HTTP status, if the status is what went wrong."""
 
     code = "fetch_error"
 
@@ -141,22 +135,31 @@ class InvalidServerMetadata(OAuthError):
     code = "invalid_server_metadata"
 
 
-class ClientRefused(OAuthError):
+class Refusal(OAuthError):
+    """`error`: the server's error code, cut to the characters that RFC 6749 allows; "" if it gave none.
+
+    `said`: its own words for a person, one visible line of at most 200 characters; "" if it gave none. They
+    are a stranger's: show them as a quotation.
+    """
+
+    code = "refusal"
+
+    def __init__(self, message: str = "", *, error: str = "", said: str = "") -> None:
+        super().__init__(message)
+        self.error = error
+        self.said = said
+
+
+class ClientRefused(Refusal):
     code = "client_refused"
 
 
-class AuthorizationRefused(OAuthError):
-    """`error` is the server's OAuth error code, cut down to the characters RFC 6749 allows."""
-
-    code = "authorization_refused"
-
-    def __init__(self, message: str, *, error: str = "") -> None:
-        super().__init__(message)
-        self.error = error
-
-
-class AccessDenied(OAuthError):
+class AccessDenied(Refusal):
     code = "access_denied"
+
+
+class AuthorizationRefused(Refusal):
+    code = "authorization_refused"
 
 
 class InvalidCallback(OAuthError):

@@ -228,7 +228,7 @@ def _to_ascii(name: str) -> str:
 
 
 def _canonical_host(host: str) -> str | None:
-    """The host as a browser spells it; None where a browser refuses it or reads it as some other address."""
+    """The host as a browser spells it; None if a browser refuses it or reads it as some other address."""
     try:
         if host.startswith("["):
             return f"[{ipaddress.IPv6Address(host[1:-1])}]"

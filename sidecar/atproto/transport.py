@@ -7,7 +7,7 @@ Doesn't belong here: deadlines, redirects, what answers mean (fetch.py); which a
 (addresses.py).
 
 `resolve` and `connect` are the two ends that touch the network. A Fetcher takes others in their place;
-whoever can't reach the Fetcher replaces them here before it is made.
+tests that can't reach the Fetcher replace them here before it is made.
 """
 
 import asyncio

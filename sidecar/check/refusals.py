@@ -107,9 +107,19 @@ class Refusals:
     def unknown_host(self, target: Target) -> Reply:
         """No app has this host."""
         message = (
-            "The sign-in gate has no rule for this site. If you run it, add the host to an [apps] table."
+            "The sign-in gate has no rule for this site, so it lets nobody in. Its set-up is incomplete. "
+            "If you run it, add the host to an [apps] table."
         )
         return self._error(target, 403, "unknown_host", "Not set up", message)
+
+    def pages_missing(self, target: Target) -> Reply:
+        """Caddy doesn't send our own pages to us, so nobody can sign in."""
+        message = (
+            "The sign-in page of this site can't be reached. That is a mistake in the site's setup, not "
+            "yours. If you run it, add the line `import atproto-pages` to the site "
+            f"{target.host} in your Caddyfile."
+        )
+        return self._error(target, 500, "pages_missing", "The sign-in page is missing", message)
 
     def duplicate_cookies(self, target: Target) -> Reply:
         """Two session cookies, one of which somebody else must have planted: both are deleted."""
@@ -119,14 +129,20 @@ class Refusals:
 
     def unavailable(self, target: Target) -> Reply:
         """Sign-outs can't be learned, so nobody is known to be signed in."""
-        message = "The sign-in gate can't tell who is signed in right now. Try again in a moment."
+        message = (
+            "The sign-in gate can't tell who is signed in right now. The fault is on this site. "
+            "Try again in a moment."
+        )
         return self._error(
             target, 503, "store_unavailable", "Try again soon", message, [(b"retry-after", b"5")]
         )
 
     def unreadable(self, reason: str) -> Reply:
         """The forwarded headers don't describe exactly one request."""
-        message = "The sign-in gate can't read this request. If you run it, look at your Caddyfile."
+        message = (
+            "The sign-in gate can't read this request. The fault is in the request, or in the site's set-up. "
+            "If you run the site, look at your Caddyfile."
+        )
         return json_reply(400, {"error": reason, "message": message})
 
     def _error(

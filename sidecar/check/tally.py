@@ -25,7 +25,7 @@ class Tally:
         self._writing: asyncio.Task[None] | None = None
 
     def refused(self, app: str, reason: str, did: str, session_id: str) -> None:
-        """A request that a rule or its own shape kept out. `app`, `did`, `session_id`: "" where unknown."""
+        """A request that a rule or its own shape kept out. `app`, `did`, `session_id`: "" if unknown."""
         key = (app, reason, did, session_id)
         count = self._refused.get(key)
         if count is None and len(self._refused) >= self._max_entries:

@@ -1,7 +1,7 @@
 """The `sidecar` command.
 
-Owns: arguments, what is printed, exit codes. Every command says what it does and ends with the next step.
-Doesn't belong here: the work itself, imported by the command that needs it: none waits for another's modules.
+Owns: arguments, what is printed, exit codes. Every command says what it did and what to do next.
+Doesn't belong here: the work itself. Each command imports only the modules that it needs.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from sidecar.settings import Settings
 
 OK, FAILED, FAULTY_CONFIG = 0, 1, 78  # 2 is argparse's; 78 is EX_CONFIG of sysexits.h
 
-_CANDIDATES = (Path("sidecar.toml"), Path("/etc/sidecar/sidecar.toml"))
+CANDIDATES = (Path("sidecar.toml"), Path("/etc/sidecar/sidecar.toml"))
 _START_UNIT = "cp config/sidecar.service /etc/systemd/system/ && systemctl enable --now sidecar"
 _EXIT_CODES = """\
 exit codes:
@@ -28,7 +28,7 @@ exit codes:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command, and return the exit code."""
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
@@ -77,18 +77,23 @@ def _parser() -> argparse.ArgumentParser:
         "--app-host", action="extend", nargs="+", default=[], metavar="HOST", help="hosts of the apps"
     )
     init.add_argument(
-        "--allow", action="extend", nargs="+", default=[], metavar="WHO", help='DIDs, handles, or "*"'
+        "--allow",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="WHO",
+        help='DIDs, handles, or "anyone-with-an-account"',
     )
     init.add_argument("--systemd", action="store_true", help="paths as in config/sidecar.service")
     init.set_defaults(run=_init)
 
     check = commands.add_parser(
-        "check-config", parents=[configured], help="tell every fault of the configuration"
+        "check-config", parents=[configured], help="report every fault of the configuration"
     )
     check.set_defaults(run=_check_config)
 
     doctor = commands.add_parser(
-        "doctor", parents=[configured], help="check a running deployment from outside"
+        "doctor", parents=[configured], help="check a running deployment, as others see it"
     )
     doctor.set_defaults(run=_doctor)
 
@@ -104,10 +109,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def config_path(named: Path | None) -> Path | None:
-    """The file to read: as named, else $SIDECAR_CONFIG, else the first usual one that is there, else None."""
+    """The file to read: the named one, else $SIDECAR_CONFIG, else a usual one that exists, or None."""
     if named is None and os.environ.get("SIDECAR_CONFIG"):
         named = Path(os.environ["SIDECAR_CONFIG"])
-    return named or next((path for path in _CANDIDATES if path.exists()), None)
+    return named or next((path for path in CANDIDATES if path.exists()), None)
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Path | None, Settings]:
@@ -118,10 +123,17 @@ def _load(arguments: argparse.Namespace) -> tuple[Path | None, Settings]:
         return path, reader.load(path, os.environ)
     except ConfigError as error:
         if path is None and reader.variable("", "public_url") not in os.environ:
-            looked = " and ".join(str(each.absolute()) for each in _CANDIDATES)
-            text = f"no configuration file: {looked} aren't there; name one with --config, or write one with"
+            looked = " and ".join(str(each.absolute()) for each in CANDIDATES)
+            text = f"no configuration file: {looked} don't exist; name one with --config, or write one with"
             raise ConfigError([f"{text} `sidecar init`", *error.faults]) from error
         raise
+
+
+def _advice(settings: Settings) -> list[str]:
+    from sidecar.config_file import reader  # noqa: PLC0415 - see above
+
+    warnings = [f"warning: {line}" for line in reader.warnings(settings)]
+    return [*warnings, *(f"note: {line}" for line in reader.notes(settings))]
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -130,20 +142,20 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     try:
         return serve(settings)
-    except ConfigError as error:  # nothing wrong with the file: the address is taken, or not ours
+    except ConfigError as error:  # the file is right, but the address is taken, or not ours
         _complain(*error.faults)
         return FAILED
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from sidecar.commands import init  # noqa: PLC0415 - see above
-    from sidecar.config_file import reader  # noqa: PLC0415 - see above
+    from sidecar.commands import caddy, init  # noqa: PLC0415 - see above
 
     plan = init.Plan(arguments.public_url, arguments.app_host, arguments.allow, arguments.systemd)
     settings = init.init(arguments.dir, plan)
     _say(*(f"wrote {arguments.dir / name}" for name in (init.CONFIG, init.KEYS, init.SECRETS)))
-    _say(*(f"warning: {line}" for line in reader.warnings(settings)))
-    _say("Next: put all these lines into your Caddyfile, with your app's address for 127.0.0.1:3000, and run")
+    _say(*_advice(settings))
+    _say(f"Caddy must be {caddy.shown(caddy.NEEDED)} or newer; `caddy version` shows yours")
+    _say("Next: put all these lines into your Caddyfile. Replace 127.0.0.1:3000 by your app's address. Run")
     if arguments.systemd:
         _say(f"      {_START_UNIT}")
         _say("      The unit runs /usr/local/bin/sidecar and needs the group caddy: docs/deployment.md")
@@ -155,10 +167,8 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def _check_config(arguments: argparse.Namespace) -> int:
     path, settings = _load(arguments)
-    from sidecar.config_file import reader  # noqa: PLC0415 - see above
-
-    for line in reader.warnings(settings):
-        print(f"warning: {line}")
+    for line in _advice(settings):
+        print(line)
     print(f"ok: {path or 'the environment'} has no faults")
     print("Next: sidecar serve, and when it runs: sidecar doctor")
     return OK
@@ -166,9 +176,9 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     _, settings = _load(arguments)
-    from sidecar.commands import doctor  # noqa: PLC0415 - see above
+    from sidecar.commands.doctor import examine  # noqa: PLC0415 - see above
 
-    return OK if doctor.examine(settings, print) else FAILED
+    return OK if examine.examine(settings, print) else FAILED
 
 
 def _keygen(arguments: argparse.Namespace) -> int:
@@ -178,14 +188,18 @@ def _keygen(arguments: argparse.Namespace) -> int:
         print(client_keys.key_set([client_keys.new_key()]), end="")
         _say("Next: keep this private key set as client.keys_file, readable by the sidecar only (0600)")
         return OK
-    file = _load(arguments)[1].client.keys_file
+    client = _load(arguments)[1].client
+    file = client.keys_file
     if arguments.add:
         kid = client_keys.add(file)["kid"]
-        _say(f"added key {kid} to {file}; it is published, but doesn't sign yet")
-        _say(f"Next: restart the sidecar, wait 10 minutes, and run: sidecar keygen --use={kid}")
+        _say(f"added key {kid} to {file}; it is published after a restart, but doesn't sign yet")
+        if client.jwks == "inline":
+            _say('warning: client.jwks is "inline"; servers that never fetch it again refuse the new key')
+        wait = client_keys.SEEN_AFTER[client.jwks]
+        _say(f"Next: restart the sidecar, wait {wait}, and run: sidecar keygen --use={kid}")
     elif arguments.use:
         client_keys.use(file, arguments.use)
-        _say(f"key {arguments.use} comes first in {file}, so it signs")
+        _say(f"key {arguments.use} is now the first in {file}, so it signs")
         _say("Next: restart the sidecar, wait 15 minutes, and run: sidecar keygen --remove=OLD-KID")
     else:
         client_keys.remove(file, arguments.remove)
@@ -195,7 +209,7 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
 
 def _say(*lines: str) -> None:
-    """For people: what a command prints for other programs goes to stdout alone."""
+    """Print for people, on stderr. stdout has only what other programs read."""
     for line in lines:
         print(line, file=sys.stderr)
 
@@ -206,7 +220,7 @@ def _complain(*lines: str) -> None:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, FileExistsError):
-        return f"{error.filename} is there already, so nothing was written; choose another --dir"
+        return f"{error.filename} exists already, so nothing was written; choose another --dir"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
     return str(error)

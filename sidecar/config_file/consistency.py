@@ -1,8 +1,8 @@
-"""What one setting means for another: contradictions, and what is probably not meant.
+"""Contradictions: what one setting means for another.
 
-Owns: every rule that needs more than one value, or the world outside the file, to be judged.
-Doesn't belong here: reading (reader.py), one value's syntax (settings/values.py), what needs the network
-(commands/doctor.py).
+Owns: every rule that needs more than one value, or a look at the files that are named.
+Doesn't belong here: reading (reader.py), the syntax of one value (settings/values.py), warnings (advice.py),
+what needs the network (commands/).
 """
 
 import ipaddress
@@ -16,8 +16,9 @@ from sidecar.errors import ConfigError
 from sidecar.settings import Settings
 
 MAX_CACHE_TTL = 600.0  # seconds; the OAuth profile: "less than 10 minutes" for sign-in
-CADDY_IDLE = 120.0  # seconds that Caddy keeps an idle connection to us
-SCHEME = "the scheme of public_url"  # what depends on no more than that is told beside a faulty public_url
+SCHEME = (
+    "the scheme of public_url"  # rules that need only this still report when public_url is otherwise invalid
+)
 
 # Where authorization servers refuse a client_id (rules of the reference implementation).
 _REFUSED_TLDS = frozenset({"test", "local", "localhost", "invalid", "example"})
@@ -27,21 +28,16 @@ _RESERVED_TLDS = frozenset({"test", "localhost", "invalid", "example", "internal
 
 
 class Fault(NamedTuple):
-    """`paths`: every setting that it is about, the one to name first."""
+    """`paths`: every setting that the fault is about; the report names the first one."""
 
     paths: tuple[str, ...]
     text: str
 
 
 def contradictions(settings: Settings) -> Iterator[list[Fault]]:
-    """Every contradiction, rule by rule: within one none follows from another."""
+    """Every contradiction, rule by rule. Within one rule, no fault follows from another."""
     for rule in _RULES:
         yield list(rule(settings))
-
-
-def warnings(settings: Settings) -> list[str]:
-    """What is allowed but probably not meant, one line each."""
-    return [*_rule_warnings(settings), *_exposure_warnings(settings), *_file_warnings(settings)]
 
 
 def reserved(settings: Settings) -> bool:
@@ -66,7 +62,7 @@ def _loopback_fault(settings: Settings) -> str:
 
 
 def _client_id_fault(settings: Settings) -> str:
-    """Why authorization servers would refuse our client_id, "" where they take it."""
+    """Why authorization servers would refuse our client_id; "" if they accept it."""
     host = _public_hostname(settings)
     if ":" in settings.public_host or _address(host) is not None:
         return "authorization servers refuse a port or an address here; use a name, on port 443"
@@ -75,6 +71,13 @@ def _client_id_fault(settings: Settings) -> str:
     if host.rpartition(".")[2] in _REFUSED_TLDS or any(_under(host, each) for each in _REFUSED_DOMAINS):
         return "authorization servers refuse reserved names; use a domain of your own"
     return ""
+
+
+def _id_path(settings: Settings) -> Iterator[Fault]:
+    prefix, path = settings.prefix, settings.client_id_path
+    if f"{path}/".lower().startswith(f"{prefix}/".lower()) and path != f"{prefix}/client-metadata.json":
+        text = "lies under the prefix, where our own pages are; choose a path outside it, or leave it empty"
+        yield Fault(("client.id_path", "prefix"), text)
 
 
 def _cookie_domain(settings: Settings) -> Iterator[Fault]:
@@ -97,7 +100,7 @@ def public_suffix(domain: str) -> bool:
     """Whether anyone can have a name under it."""
     from publicsuffixlist import PSLFILE, PublicSuffixList  # noqa: PLC0415 - only a shared domain needs it
 
-    # Of ten thousand rules those under the same top-level domain: the rest would stay in memory for nothing.
+    # Only the rules under the same top-level domain: ten thousand others would stay in memory for nothing.
     ending = domain.rpartition(".")[2]
     with Path(PSLFILE).open(encoding="utf-8") as file:
         rules = [line for line in file if line.rstrip().endswith(ending) or not line.isascii()]
@@ -143,6 +146,17 @@ def _lifetimes(settings: Settings) -> Iterator[Fault]:
         )
 
 
+def _listen(settings: Settings) -> Iterator[Fault]:
+    server = settings.server
+    path = server.socket_path
+    fault = None if path is None else files.socket_fault(path)
+    if fault:
+        yield Fault(("server.listen",), fault)
+    if path is None and not server.trusted_peers:
+        text = 'empty, so nobody may connect, not even Caddy; name Caddy\'s address, as "127.0.0.1"'
+        yield Fault(("server.trusted_peers", "server.listen"), text)
+
+
 def _workers(settings: Settings) -> Iterator[Fault]:
     if settings.store.kind == "memory" and settings.server.workers > 1:
         text = 'a memory store serves one worker only; set it to "sqlite", or server.workers to 1'
@@ -160,9 +174,9 @@ def _templates(settings: Settings) -> Iterator[Fault]:
     if templates is None:
         return
     if not templates.is_dir():
-        yield Fault(("pages.templates",), f"{templates} is no folder; make it, or leave the setting out")
+        yield Fault(("pages.templates",), f"{templates} isn't a folder; make it, or leave the setting out")
         return
-    from sidecar.replies.pages import Pages  # noqa: PLC0415 - who has no templates doesn't pay for jinja
+    from sidecar.replies.pages import Pages  # noqa: PLC0415 - jinja is needed only for templates
 
     try:
         Pages(settings)
@@ -175,7 +189,7 @@ def _keys_fault(path: Path) -> str | None:
     fault = files.private_file_fault(path)
     if fault:
         return fault
-    from sidecar.atproto.oauth import load_keys  # noqa: PLC0415 - who has no keys doesn't pay for cryptography
+    from sidecar.atproto.oauth import load_keys  # noqa: PLC0415 - cryptography is needed only for keys
 
     try:
         load_keys(path)
@@ -192,62 +206,17 @@ def _development(settings: Settings) -> Iterator[Fault]:
 
 _RULES = (
     _public_url,
+    _id_path,
     _cookie_domain,
     _app_hosts,
     _groups,
     _lifetimes,
+    _listen,
     _workers,
     _files,
     _templates,
     _development,
 )
-
-
-def _rule_warnings(settings: Settings) -> Iterator[str]:
-    if not settings.apps:
-        yield "apps: none is configured, so every check is refused; add an [apps.NAME] table"
-    for name, app in settings.apps.items():
-        if not app.allow:
-            yield f"apps.{name}.allow: empty, so nobody gets in; name DIDs or handles"
-        denied = [each for rule in app.deny for each in settings.groups.get(rule[1:], (rule,))]
-        if any(each != "*" and not each.startswith("did:") for each in denied):
-            yield (
-                f"apps.{name}.deny: names handles, and who is denied may take another handle; "
-                "only a DID denies for good"
-            )
-
-
-def _exposure_warnings(settings: Settings) -> Iterator[str]:
-    server = settings.server
-    if server.listen.startswith("unix:") and server.socket_mode & 0o006:
-        yield "server.socket_mode: anyone on this machine may connect; use 660 and server.socket_owner"
-    if any(network.prefixlen == 0 for network in server.trusted_peers):
-        yield "server.trusted_peers: anyone may connect and claim any address; name Caddy's own"
-    if server.keep_alive <= CADDY_IDLE:
-        yield "server.keep_alive: not above Caddy's 2 minutes; requests will meet closed connections (502)"
-    if settings.identity.development_servers:
-        yield "identity.development_servers: on; servers on loopback are trusted over http"
-
-
-def _file_warnings(settings: Settings) -> Iterator[str]:
-    store, session = settings.store, settings.session
-    fault = files.store_folder_fault(store.path) if store.kind == "sqlite" else None
-    if fault:  # no contradiction: systemd makes the folder when it starts us
-        yield f"store.path: {fault}"
-    # On loopback they may have been made up for this run, which ends every session with it.
-    if store.kind == "memory" and (session.cookie_secrets_file or not settings.loopback):
-        yield (
-            "store.kind: memory forgets sign-outs and who lost a handle at a restart, which cookies outlive: "
-            'they open what they did before; use "sqlite"'
-        )
-    if settings.pages.templates is not None:
-        from sidecar.replies.pages import unused  # noqa: PLC0415 - as above
-
-        for name in unused(settings.pages.templates):
-            yield (
-                f"pages.templates: {name} is no page's name, and no other template there uses it, so it is "
-                "never shown; docs/pages.md has the names"
-            )
 
 
 def _public_hostname(settings: Settings) -> str:

@@ -1,6 +1,6 @@
 """The example configuration and the reference, made from the settings themselves.
 
-Owns: how a default is spelled in TOML, and both layouts. `python -m sidecar.config_file.example` writes
+Owns: how a default is written in TOML, and both layouts. `python -m sidecar.config_file.example` writes
 `config/sidecar.example.toml` and the tables of `docs/configuration.md`; a test compares them.
 Doesn't belong here: the settings (settings/), the prose around the tables (docs/configuration.md).
 """
@@ -21,16 +21,16 @@ REFERENCE = Path("docs/configuration.md")
 _MARKED = re.compile(r"(?<=<!-- generated from sidecar/settings/ -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 _HEAD = """\
-# Every setting of the sidecar with its default. Uncomment what you change; `sidecar check-config` tells what
-# is wrong. In the environment: SIDECAR_<SECTION>_<KEY>, as SIDECAR_LOG_LEVEL. Relative paths start here.
+# Every setting of the sidecar with its default. Uncomment what you change; `sidecar check-config` reports
+# every fault. In the environment: SIDECAR_<SECTION>_<KEY>, as SIDECAR_LOG_LEVEL. Relative paths start here.
 # Made from sidecar/settings/ by `python -m sidecar.config_file.example`.
 """
 _TAIL = """\
-# Lists of people to name in rules, as "@editors". A group holds no groups.
+# Lists of people to name in rules, as "@editors". A group can't hold a group.
 [groups]
 editors = ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "alice.sidecar.test"]
 """
-# What has no default, or none that would do.
+# Settings without a default, or whose default shows nothing.
 _FILLED_IN = {
     "public_url": '"https://auth.sidecar.internal"',
     "cookie_secrets_file": '"cookie-secrets.txt"',
@@ -83,7 +83,7 @@ def _duration(seconds: float) -> str:
 
 
 def _default(section: type[Any], key: str) -> str | None:
-    """The default as TOML, or None where there is none."""
+    """The default as TOML, or None if there is none."""
     default = next(each.default for each in fields(section) if each.name == key)
     return None if default is MISSING else literal(default, reader.settings_of(section)[key])
 

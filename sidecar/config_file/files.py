@@ -1,20 +1,23 @@
-"""The files that a configuration names: whether they can be used, and are private enough.
+"""The files that a configuration names: whether they can be used, and whether others can read them.
 
-Owns: what is wrong with a file or folder, in words that say what to do.
+Owns: what is wrong with a file or folder, and what to do about it.
 Doesn't belong here: what is in them (reader.py, atproto/oauth/keys.py).
 """
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
+_RUN = Path("/run")  # systemd makes folders below it when it starts a service
+_UNWRITABLE = "give it to the user that runs the sidecar, or run this as that user"
 _UNREADABLE = "run this as its owner, as with sudo, or give the file to the user that runs the sidecar"
 
 
 def private_file_fault(path: Path) -> str | None:
-    """What is wrong with a file of secrets, and how to mend it; None where only its owner can read it.
+    """What is wrong with a file of secrets, and how to fix it; None if only its owner can read it.
 
-    What systemd hands over (LoadCredential=) is guarded by its folder, and shows a group mode for its ACL.
+    systemd (LoadCredential=) protects its files by their folder; their mode shows a group because of an ACL.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -30,13 +33,45 @@ def private_file_fault(path: Path) -> str | None:
     return None
 
 
+def socket_fault(path: Path) -> str | None:
+    """Why no unix socket can be made there, and what to do; None if it can, or systemd makes the folder."""
+    try:
+        if path.exists() and not path.is_socket():
+            return f"{path} is there and isn't a socket; choose another path"
+        if not path.parent.exists():
+            return None if _may_come_from_systemd(path.parent) else f"{_missing(path.parent)}; make it"
+        if not path.parent.is_dir():
+            return f"{path.parent} isn't a folder; choose a path in one"
+    except PermissionError:
+        return f"{path.parent} can't be entered; {_UNREADABLE}"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"{path.parent} can't be written; {_UNWRITABLE}"
+    return None
+
+
+def socket_warning(path: Path) -> str | None:
+    """What must be done before a unix socket can be made there, if systemd doesn't do it."""
+    with suppress(PermissionError):
+        if _may_come_from_systemd(path.parent) and not path.parent.exists():
+            return f"{_missing(path.parent)}; make it, unless systemd does (RuntimeDirectory=)"
+    return None
+
+
+def _may_come_from_systemd(folder: Path) -> bool:
+    return _RUN in folder.parents
+
+
+def _missing(folder: Path) -> str:
+    return f"there is no folder {folder}"
+
+
 def store_folder_fault(path: Path) -> str | None:
-    """Why the store can't have its file there, and what to do; None where it can, or we may not look."""
+    """Why the store's file can't be there, and what to do; None if it can, or if we may not look."""
     try:
         if path.is_dir():
             return f"{path} is a folder; name a file in it"
         if path.parent.exists():
-            return None if path.parent.is_dir() else f"{path.parent} is no folder; name a file in one"
+            return None if path.parent.is_dir() else f"{path.parent} isn't a folder; name a file in one"
     except PermissionError:
         return None
-    return f"there is no folder {path.parent}; make it, unless systemd does (StateDirectory=)"
+    return f"{_missing(path.parent)}; make it, unless systemd does (StateDirectory=)"

@@ -1,10 +1,10 @@
 """Reading the configuration: a TOML file, and over it the environment.
 
-Owns: where a value comes from, and telling every fault at once, each with its path and what to do.
+Owns: where a value comes from. It reports every fault at once, each with its path and what to do.
 Doesn't belong here: what can be set (settings/), how a value is parsed (settings/values.py), what contradicts
 what (consistency.py).
 
-Plain dataclasses and one parser per value: pydantic costs 12 MB in every worker, a fifth of our allowance.
+It uses plain dataclasses and one parser per value: pydantic would cost 12 MB in every worker.
 
 In the environment a setting is called `SIDECAR_<SECTION>_<KEY>`, or `SIDECAR_<KEY>` where it has no section;
 lists are separated by commas. Apps and groups come from the file only. Relative paths start at the file's
@@ -19,19 +19,19 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from sidecar.config_file import consistency, files
+from sidecar.config_file import advice, consistency, files
 from sidecar.errors import ConfigError
 from sidecar.hosts import canonical_pattern
 from sidecar.settings import App, Setting, Settings, addresses, values
 
 log = logging.getLogger("sidecar")
 
-warnings = consistency.warnings
+warnings, notes = advice.warnings, advice.notes
 
 T = TypeVar("T")
 Table = Mapping[str, Any]
 
-# Not settings: where the file is, and what Caddyfile.example reads from the same environment.
+# These aren't settings: one names the file, and Caddyfile.example reads the others from the same environment.
 _OTHER_VARIABLES = ("SIDECAR_CONFIG", "SIDECAR_SITE", "SIDECAR_UPSTREAM")
 _SECRETS_DEPEND_ON = {
     *("session.cookie_secrets", "session.cookie_secrets_file", "store.kind"),
@@ -66,28 +66,31 @@ def sections() -> Mapping[str, type[Any]]:
 
 
 def variable(section: str, key: str) -> str:
-    """The environment's name for a setting; `section`: "" where it has none."""
+    """The environment's name for a setting; `section`: "" if it has none."""
     return "_".join(("SIDECAR", *([section] if section else []), key)).upper()
 
 
 def _document(path: Path | None) -> Table:
     try:
-        return tomllib.loads(path.read_text("utf-8")) if path else {}
+        # utf-8-sig: some editors begin a file with a byte order mark
+        return tomllib.loads(path.read_text("utf-8-sig")) if path else {}
     except FileNotFoundError as error:
         fault = f"{path}: {error.strerror}; name another with --config, or write one with `sidecar init`"
     except PermissionError as error:
         fault = f"{path}: {error.strerror}; run this as a user who may read it, as with sudo"
     except OSError as error:
         fault = f"{path}: {error.strerror}; name a file with --config"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        fault = f"{path}: not TOML: {error}; mend that line"
+    except UnicodeDecodeError:
+        fault = f"{path}: not UTF-8; save it in that encoding"
+    except tomllib.TOMLDecodeError as error:
+        fault = f"{path}: not TOML: {error}; fix that line"
     raise ConfigError([fault])
 
 
 class _Reader:
-    """Reads section by section; a faulty value is noted and its default stands in, so that all are found.
+    """Reads section by section. It notes a faulty value and goes on with the default, to find all faults.
 
-    `faulty`: the settings whose value is such a stand-in, so that what seems to follow from it says nothing.
+    `faulty`: the settings whose value is such a default. Rules about them report nothing.
     """
 
     def __init__(self, path: Path | None, environ: Mapping[str, str]) -> None:
@@ -97,12 +100,12 @@ class _Reader:
         self.faulty: set[str] = set()
 
     def fault(self, path: str, text: str, *, shown: str = "") -> None:
-        """Note a fault of the setting `path`; `shown`: its name in the environment, if that is to blame."""
+        """Note a fault of the setting `path`. `shown`: the variable that the value came from."""
         self.faults.append(f"{shown or path}: {text}")
         self.faulty.add(path)
 
     def settings(self, document: Table) -> Settings:
-        """Everything, but for the secrets that stand in a file of their own."""
+        """Everything but the secrets that are in a file of their own."""
         self._unknown_variables()
         known = (*settings_of(Settings), *sections(), "groups", "apps")
         self._unknown_keys("", document, known)
@@ -118,7 +121,7 @@ class _Reader:
         return replace(settings, apps={k: _spelled(v, settings.scheme) for k, v in settings.apps.items()})
 
     def _with_scheme(self, settings: Settings, document: Table) -> Settings:
-        """With the scheme of a public URL that can't be read otherwise: much follows from that alone."""
+        """With only the scheme of a public URL that is otherwise invalid: many rules need no more."""
         written = self._environ.get(variable("", "public_url"), document.get("public_url"))
         scheme = str(written).partition("://")[0].lower()
         if scheme in ("http", "https"):
@@ -127,7 +130,7 @@ class _Reader:
         return settings
 
     def with_secrets(self, settings: Settings) -> Settings:
-        """The settings with their cookie secrets: as set, from the file, or on loopback in memory made up."""
+        """The settings with their cookie secrets: as set, from the file, or made up (loopback, memory)."""
         session = settings.session
         if session.cookie_secrets_file is not None:
             if session.cookie_secrets:
@@ -144,7 +147,7 @@ class _Reader:
         return replace(settings, session=replace(session, cookie_secrets=found))
 
     def _both_secrets(self) -> None:
-        """In one and the same place, else the environment has won."""
+        """Both are in the same place; otherwise the environment has won."""
         names = [variable("session", key) for key in ("cookie_secrets", "cookie_secrets_file")]
         if names[0] in self._environ:
             shown, other = names
@@ -159,7 +162,9 @@ class _Reader:
             self.fault(name, fault)
             return ()
         try:
-            found = values.secrets([line for line in file.read_text("utf-8").splitlines() if line.strip()])
+            # Some editors begin a file with a byte order mark: it isn't part of a secret.
+            lines = [line.strip("\ufeff \t") for line in file.read_text("utf-8").splitlines()]
+            found = values.secrets([line for line in lines if line])
         except (ValueError, OSError) as error:
             self.fault(name, f"{file}: {error}")
             return ()
@@ -214,11 +219,13 @@ class _Reader:
                 parts[each.name] = _PLACEHOLDERS[each.name]
 
     def _parsed(self, parse: Any, value: Any, path: str, *, shown: str = "") -> Any:
-        """The value, or None after noting its fault; of a list what could be read of it."""
+        """The value, or None after noting its fault. Of a list, the entries that can be read."""
         try:
             return parse(value)
         except values.FaultyEntries as error:
             self.faults += [f"{shown or path}: {text}" for text in error.texts]
+            if not error.rest:  # an empty list would have faults of its own
+                self.faulty.add(path)
             return error.rest
         except ValueError as error:
             self.fault(path, str(error), shown=shown)
@@ -249,7 +256,7 @@ class _Reader:
 
 
 def _twin(section: type[Any], key: str) -> str:
-    """The other form of the same secret, itself or a file that has it; "" where there is none."""
+    """The other form of the same secret: its value, or the file that has it; "" if there is none."""
     known = settings_of(section)
     if known[key].secret:
         return f"{key}_file"
@@ -258,7 +265,7 @@ def _twin(section: type[Any], key: str) -> str:
 
 
 def _hint(key: str, known: Iterable[str], path: str) -> str:
-    """Where a name that isn't known here may have been meant to go."""
+    """What an unknown name was perhaps meant to be, or where it belongs."""
     import difflib  # noqa: PLC0415 - 1 MB that only a mistake needs
 
     close = difflib.get_close_matches(key, list(known), n=1)
@@ -269,5 +276,5 @@ def _hint(key: str, known: Iterable[str], path: str) -> str:
 
 
 def _spelled(app: App, scheme: str) -> App:
-    """The app with its hosts as they arrive: without the port that the scheme implies."""
+    """The app with its hosts as requests name them: without the scheme's own port."""
     return replace(app, hosts=tuple(canonical_pattern(host, scheme=scheme) for host in app.hosts))

@@ -7,12 +7,14 @@ Doesn't belong here: routes (routes.py), the check's own answers (check/check.py
 import ipaddress
 import logging
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.check.check import Check
+from sidecar.entrance.strangers import Strangers
 from sidecar.errors import DuplicateCookies, RequestTooLarge, SidecarError
 from sidecar.hosts import canonical_host
 from sidecar.logs import request_id
@@ -29,7 +31,7 @@ log = logging.getLogger("sidecar")
 MAX_HEADERS = 64 * 1024  # bytes
 GATE = "gate"  # where the app's lifespan state holds the Gate, for the fast path
 _READING = ("GET", "HEAD")
-_ANY_HOST = ("/client-metadata.json", "/jwks.json", "/healthz", "/readyz")
+_ANY_HOST = ("/jwks.json", "/healthz", "/readyz")
 _MOVED = b"moved=1"  # marks our redirect to the public host: a proxy that rewrites Host must not make it loop
 
 
@@ -45,9 +47,10 @@ class Gate:
         sessions: Sessions,
         pages: Pages,
         destinations: Destinations,
+        now: Callable[[], float],
     ) -> None:
         self.check_path = settings.prefix + "/check"
-        self._any_host = {settings.prefix + path for path in _ANY_HOST}
+        self._any_host = {settings.client_id_path, *(settings.prefix + path for path in _ANY_HOST)}
         self._public_url = settings.public_url
         self._public_host = settings.public_host
         self._scheme = settings.scheme
@@ -55,8 +58,9 @@ class Gate:
         self.check = check
         self._routes = routes
         self._sessions = sessions
-        self._pages = pages
+        self.pages = pages
         self._destinations = destinations
+        self._strangers = Strangers(pages, now=now)
         networks = settings.server.trusted_peers
 
         @lru_cache(maxsize=256)
@@ -70,14 +74,14 @@ class Gate:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served: run uvicorn with ws='none'")
         if not self.may_connect(scope["client"]):
-            await _send(send, text(403, "This address may not talk to the sign-in gate."))
+            await _send(send, self._strangers.refuse(_address(scope["client"]), scope["headers"]))
         elif scope["path"] == self.check_path:
             await _send(send, self._checked(scope))
         else:
             await self._serve(scope, receive, send)
 
     def may_connect(self, client: tuple[str, int] | None) -> bool:
-        """On a unix socket there is no address; its mode is the guard (uvicorn then gives None)."""
+        """A unix socket has no address; its mode is the guard (uvicorn then gives None)."""
         return self._unix if client is None else self._trusted(client[0])
 
     def _checked(self, scope: Scope) -> Reply:
@@ -159,7 +163,7 @@ class Gate:
         if isinstance(error, HTTPException) and error.headers:
             headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         try:
-            return self._pages.page(
+            return self.pages.page(
                 explanation.status,
                 "error",
                 headers,
@@ -171,6 +175,10 @@ class Gate:
         except Exception:  # an operator's template
             log.exception("no page", extra={"event": "template_failed"})
             return text(explanation.status, f"{explanation.title}. {explanation.message}", headers)
+
+
+def _address(client: tuple[str, int] | None) -> str:
+    return "" if client is None else client[0]
 
 
 def size(headers: list[tuple[bytes, bytes]]) -> int:

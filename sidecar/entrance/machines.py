@@ -1,6 +1,6 @@
 """What machines ask: client metadata, public keys, health.
 
-Owns: the JSON routes. They answer under any Host: authorization servers and monitors are no browsers.
+Owns: the JSON routes. They answer under any Host: authorization servers and monitors aren't browsers.
 Doesn't belong here: what client metadata must say (atproto.oauth).
 """
 
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sidecar.atproto.oauth import Client, client_metadata
+from sidecar.atproto.oauth.client_metadata import client_metadata
+from sidecar.atproto.oauth.models import Client
 from sidecar.errors import StoreUnavailable
 from sidecar.sessions.feed import Feed
 from sidecar.store import Store
@@ -28,8 +29,8 @@ class Machines:
         self._now = now
 
     async def client_metadata(self, _: Request) -> Response:
-        """`GET /client-metadata.json`: exactly 200, `application/json`, no redirect (OAuth profile, "Client
-        ID metadata").
+        """`GET` of the client_id: exactly 200, `application/json`, no redirect (OAuth profile, "Client ID
+        metadata").
         """
         return _public(self._metadata)
 

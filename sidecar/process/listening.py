@@ -31,8 +31,7 @@ def bind(server: Server) -> socket.socket:
 
 def socket_path(server: Server) -> Path | None:
     """Path of the unix socket, or None for TCP."""
-    found = server.listen.removeprefix("unix:")
-    return Path(found) if found != server.listen else None
+    return server.socket_path
 
 
 def _bind_tcp(listen: str) -> socket.socket:
@@ -72,7 +71,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise FileExistsError(None, "is there and is no socket")
+        raise FileExistsError(None, "is there and isn't a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(ConnectionRefusedError):
         probe.connect(str(path))
         raise FileExistsError(None, "another process listens on it")

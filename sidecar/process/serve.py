@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from sidecar import logs
-from sidecar.config_file import consistency
+from sidecar.config_file import advice
 from sidecar.entrance import fastpath
 from sidecar.process.listening import bind, socket_path
 from sidecar.settings import Server, Settings
@@ -45,7 +45,7 @@ def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_a
     listener = bind(settings.server)
     path = socket_path(settings.server)
     log.info("listening", extra={"event": "listening", "address": settings.server.listen})
-    for warning in consistency.warnings(settings):
+    for warning in advice.warnings(settings):
         log.warning(warning, extra={"event": "config_warning"})
     try:
         config = uvicorn_config(settings.server, partial(make_app, settings))

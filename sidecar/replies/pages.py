@@ -32,14 +32,16 @@ from markupsafe import Markup, escape
 
 from sidecar.errors import ConfigError
 from sidecar.replies.reply import Header, Reply, html
+from sidecar.replies.server_words import Action
 from sidecar.replies.visible import visible
-from sidecar.replies.words import Action, Explanation
+from sidecar.replies.words import Explanation
 from sidecar.settings import Settings
 
 _TROUBLE = [
     Explanation(404, "handle_not_found", "Handle not found", "Check the spelling.", action)
     for action in get_args(Action)
 ]
+_TROUBLE.append(_TROUBLE[0]._replace(said="This account is suspended."))
 _LOGIN = "https://auth.sidecar.test/auth/login?return_to=https%3A%2F%2Fwiki.sidecar.test%2F"
 _DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 
@@ -168,7 +170,7 @@ class Pages:
 
 
 class Prepared:
-    """A rendered page with open slots. `parts`: text and names of slots in turn."""
+    """A rendered page with open slots. `parts`: texts and names of slots, alternating."""
 
     def __init__(self, parts: list[str], headers: tuple[Header, ...]) -> None:
         self._parts = [part.encode() for part in parts]
@@ -219,7 +221,7 @@ def unused(folder: Path) -> list[str]:
         try:
             tree = environment.parse(loader.get_source(environment, name)[0])
         except (OSError, UnicodeDecodeError, TemplateError):
-            continue  # no template, or a fault that is told
+            continue  # no template, or a fault that is reported elsewhere
         used |= set(meta.find_referenced_templates(tree))
     if None in used:  # a name that is made while the page is: it may be any
         return []
@@ -242,11 +244,11 @@ def _faults_of_source(environment: Environment, name: str) -> Iterator[str]:
 
 
 def _fault(name: str, error: Exception) -> str:
-    return f"pages.templates: {name} {error}; mend it, or delete it to get ours back"
+    return f"pages.templates: {name} {error}; fix it, or delete it to get ours back"
 
 
 def _place(error: Exception) -> str:
-    """File and line of the template that failed, "" where there is none: jinja gives them frames."""
+    """File and line of the template that failed, "" if there is none: jinja gives them frames."""
     frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename.endswith(".html")]
     return f"{Path(frames[-1].filename).name} line {frames[-1].lineno}:" if frames else ""
 

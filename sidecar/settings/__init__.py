@@ -55,6 +55,12 @@ class Server:
         bool, Setting(values.boolean, "answer checks before a task exists; off: plain ASGI")
     ] = True
 
+    @property
+    def socket_path(self) -> Path | None:
+        """Path of the unix socket, or None for TCP."""
+        found = self.listen.removeprefix("unix:")
+        return Path(found) if found != self.listen else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
@@ -66,8 +72,18 @@ class Client:
     )
     jwks: Annotated[
         Literal["inline", "uri"],
-        Setting(values.choice("inline", "uri"), "public keys inside the client metadata, or at jwks.json"),
-    ] = "inline"
+        Setting(
+            values.choice("inline", "uri"),
+            "public keys at jwks.json, or inside the client metadata, where some servers never see a new one",
+        ),
+    ] = "uri"
+    id_path: Annotated[
+        str,
+        Setting(
+            addresses.id_path,
+            "path of the client metadata, and so of our client_id; empty: client-metadata.json under prefix",
+        ),
+    ] = ""
     logo_uri: Annotated[str, Setting(addresses.https_url, "https address of a logo")] = ""
     tos_uri: Annotated[str, Setting(addresses.https_url, "https address of your terms")] = ""
     policy_uri: Annotated[str, Setting(addresses.https_url, "https address of your privacy policy")] = ""
@@ -251,6 +267,16 @@ class Settings:
     def base_url(self) -> str:
         """Public URL and prefix, without a trailing slash: `https://auth.example.com/auth`."""
         return self.public_url + self.prefix
+
+    @property
+    def client_id_path(self) -> str:
+        """Where our client metadata is."""
+        return self.client.id_path or self.prefix + "/client-metadata.json"
+
+    @property
+    def client_id(self) -> str:
+        """Our name to authorization servers; on loopback they know us by another."""
+        return self.public_url + self.client_id_path
 
     @property
     def scheme(self) -> str:

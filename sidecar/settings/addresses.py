@@ -1,6 +1,6 @@
-"""How the configuration's names and addresses are parsed: hosts, origins, networks, DIDs and handles.
+"""How names and addresses in the configuration are parsed: hosts, origins, networks, DIDs and handles.
 
-Owns: the contract of values.py, for what has a syntax of its own elsewhere (hosts.py, atproto/syntax.py).
+Owns: parsers as in values.py, for values whose syntax is defined elsewhere (hosts.py, atproto/syntax.py).
 Every name comes out in its canonical spelling.
 Doesn't belong here: what one value means for another (config_file/consistency.py).
 """
@@ -15,9 +15,14 @@ from sidecar.atproto.syntax import parse_did, parse_handle
 from sidecar.hosts import canonical_host, canonical_pattern
 from sidecar.settings.values import Network, Provider, each, line, text, texts
 
+ANYONE = "*"
+ANYONE_IN_WORDS = "anyone-with-an-account"
+LONGEST_SOCKET = 107  # bytes of a path: Linux keeps 108 for it, with the zero at its end (unix(7))
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_ID_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _HTTPS_URL = re.compile(r"https://[!-~]{1,2000}")
 _ANY_SCHEME = ""  # keeps every port as it stands
 
@@ -70,12 +75,12 @@ def _host_pattern(value: str) -> str:
 
 
 def rules(value: Any) -> tuple[str, ...]:
-    """A list of DIDs, handles, "*.domain", "@group" or "*"."""
+    """A list of DIDs, handles, "*.domain", "@group", or "*" (or "anyone-with-an-account")."""
     return each(_rule, texts(value))
 
 
 def members(value: Any) -> tuple[str, ...]:
-    """A list of DIDs, handles or "*.domain": a group holds no groups."""
+    """A list of DIDs, handles or "*.domain": a group can't hold a group."""
     return each(_member, texts(value))
 
 
@@ -87,10 +92,12 @@ def _member(value: str) -> str:
 
 
 def _rule(value: str) -> str:
-    if value == "*" or (value.startswith("@") and NAME.fullmatch(value[1:])):
+    if value == ANYONE_IN_WORDS:
+        return ANYONE
+    if value == ANYONE or (value.startswith("@") and NAME.fullmatch(value[1:])):
         return value
     if value.startswith("@"):
-        raise ValueError(f"{value!r}: no group is called so; a handle is written without @")
+        raise ValueError(f"{value!r}: a group can't have this name; a handle is written without @")
     try:
         if value.startswith("did:"):
             return str(parse_did(value, development=True))
@@ -104,7 +111,7 @@ def _rule(value: str) -> str:
 def _handle_domain(value: str) -> str:
     domain = canonical_host(value, scheme=_ANY_SCHEME)
     if ":" in domain or domain[-1].isdigit():
-        raise ValueError("handles don't lie under an address or a port")
+        raise ValueError("a handle can't be under an address or a port")
     return domain
 
 
@@ -114,6 +121,8 @@ def listen(value: Any) -> str:
     if found.startswith("unix:"):
         if not found.startswith("unix:/") or found.endswith("/") or "\0" in found:
             raise ValueError('must be an absolute path after unix:, as "unix:/run/sidecar/sidecar.sock"')
+        if len(found.removeprefix("unix:").encode(errors="surrogateescape")) > LONGEST_SOCKET:
+            raise ValueError(f"a unix socket's path has at most {LONGEST_SOCKET} bytes; choose a shorter one")
         return found
     host, _, port = found.rpartition(":")
     try:
@@ -169,7 +178,7 @@ def cookie_domain(value: Any) -> str:
     except ValueError as error:
         raise ValueError(f'{error}; write the domain alone, as "example.com"') from error
     if ":" in domain or domain[-1].isdigit():
-        raise ValueError('must be a domain, as "example.com"; addresses and ports share no cookies')
+        raise ValueError('must be a domain, as "example.com"; cookies are not shared by addresses or ports')
     return domain
 
 
@@ -180,6 +189,19 @@ def prefix(value: Any) -> str:
         raise ValueError(
             'must start with a slash and end without one, as "/auth"; letters, digits and ._~- between'
         )
+    return found
+
+
+def id_path(value: Any) -> str:
+    """A path that starts with a slash and ends without one, as "/oauth-client-metadata.json", or nothing."""
+    found = text(value)
+    if found and not _ID_PATH.fullmatch(found):
+        raise ValueError(
+            "must start with a slash and end without one, "
+            'as "/oauth-client-metadata.json"; letters, digits and ._~- between'
+        )
+    if len(found) > 200:
+        raise ValueError("must have at most 200 characters; shorten it")
     return found
 
 

@@ -1,7 +1,7 @@
 """How one value of the configuration is parsed.
 
 Owns: one function per kind of value, `TOML value or text in → typed value out`, or ValueError whose text says
-what is wrong and how to mend it. The environment gives text only, so every parser reads text as well as
+what is wrong and how to fix it. The environment gives text only, so every parser reads text as well as
 TOML's types. A docstring is what the reference (docs/configuration.md) says of its kind.
 Doesn't belong here: names and addresses (addresses.py), what one value means for another
 (config_file/consistency.py).

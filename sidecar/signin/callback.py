@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sidecar.atproto.errors import AtprotoError, AuthorizationRefused, InvalidCallback
-from sidecar.atproto.oauth import Grant, OAuthClient, SignedIn
+from sidecar.atproto.oauth.models import Grant, SignedIn, SignInFailed
 from sidecar.atproto.syntax import ServerUrl
 from sidecar.errors import OtherBrowser, SidecarError, SignInExpired
 from sidecar.logs import request_id
+from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
 from sidecar.replies.responses import response, retry_after, see_other
 from sidecar.replies.words import explain
@@ -32,8 +33,9 @@ from sidecar.visit.visitors import Visitors
 log = logging.getLogger("sidecar")
 
 _MAX_PARAMS = 16
-# What prompt=select_account is answered where the browser has no account there (OpenID Connect Core 3.1.2.6).
-_NOBODY_TO_CHOOSE = "account_selection_required"
+# How servers answer if the browser has no account there that could be chosen or go on (OpenID Connect Core
+# 3.1.2.6).
+_NOBODY_SIGNED_IN = ("account_selection_required", "login_required")
 
 
 class Callback:
@@ -43,7 +45,7 @@ class Callback:
         self,
         settings: Settings,
         *,
-        client: OAuthClient,
+        network: Network,
         pending: PendingSignIns,
         slots: Slots,
         sessions: Sessions,
@@ -57,7 +59,7 @@ class Callback:
         self._retention = settings.session.absolute
         self._signed_out = cookie_name("sidecar_signed_out", secure=not settings.loopback)
         self._secure = not settings.loopback
-        self._client = client
+        self._network = network
         self._pending = pending
         self._slots = slots
         self._sessions = sessions
@@ -82,13 +84,13 @@ class Callback:
                 if attempt is None:
                     return self._redelivered(former)
                 return await self._finish(attempt, params, former)
-        except AtprotoError as error:
-            return self._failed(error, attempt, error.grant)
-        except SidecarError as error:
+        except SignInFailed as failure:
+            return self._failed(failure.error, attempt, failure.grant)
+        except (AtprotoError, SidecarError) as error:
             return self._failed(error, attempt)
 
     async def _take(self, request: Request, state: str, former: Session | None) -> Attempt | None:
-        """The attempt this browser started; None where it is expired or used. Raises OtherBrowser."""
+        """The attempt this browser started; None if it is expired or used. Raises OtherBrowser."""
         binding = request.cookies.get(self._pending.cookie_name(state))
         if binding is None:
             if former is not None:
@@ -106,17 +108,19 @@ class Callback:
         self, attempt: Attempt, params: list[tuple[str, str]], former: Session | None
     ) -> Response:
         try:
-            signed_in = await self._client.finish(attempt.sign_in, params)
+            signed_in = await self._network.finish(attempt.sign_in, params)
         except AuthorizationRefused as error:
-            if error.error != _NOBODY_TO_CHOOSE or attempt.asked_again:
+            if error.error not in _NOBODY_SIGNED_IN or attempt.asked_again:
                 raise
             return await self._ask_again(attempt)
         return await self._welcome(attempt, signed_in, former)
 
     async def _ask_again(self, attempt: Attempt) -> Response:
-        """The server remembers no account to choose from, so it is asked, once, to have one sign in."""
-        wanted = attempt.sign_in.did or ServerUrl(attempt.sign_in.issuer)
-        sign_in, authorization_url = await self._client.start(wanted, prompt="login")
+        """Nobody is signed in at the server. Ask it, once, to let the person sign in there."""
+        former = attempt.sign_in
+        sign_in, authorization_url = await self._network.start(
+            former.did or ServerUrl(former.issuer), prompt="login", login_hint=former.login_hint
+        )
         binding = await self._pending.keep(Attempt(sign_in, attempt.return_to, asked_again=True))
         spent = self._pending.cookie_name(attempt.sign_in.state)
         cookies = [self._pending.cookie(sign_in.state, binding), self._pending.deletion(spent)]
@@ -130,7 +134,7 @@ class Callback:
         except SidecarError as error:
             return self._failed(error, attempt, signed_in.grant)
         except BaseException:  # nobody is left to do it later
-            await self._client.revoke(signed_in.grant)
+            await self._network.revoke(signed_in.grant)
             raise
         log.info(
             "signed in",
@@ -143,7 +147,7 @@ class Callback:
                 self._pending.deletion(self._pending.cookie_name(attempt.sign_in.state)),
                 set_cookie(self._signed_out, "", max_age=0, secure=self._secure),
             ],
-            background=BackgroundTask(self._client.revoke, signed_in.grant),
+            background=BackgroundTask(self._network.revoke, signed_in.grant),
         )
 
     async def _begin(self, signed_in: SignedIn) -> Session:
@@ -189,7 +193,7 @@ class Callback:
                 switch_url=self._destinations.login(return_to, switch=True),
                 request_id=identifier,
             ),
-            background=BackgroundTask(self._client.revoke, grant) if grant else None,
+            background=BackgroundTask(self._network.revoke, grant) if grant else None,
         )
 
 

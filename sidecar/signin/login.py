@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sidecar.atproto.errors import AtprotoError, FetchError, HandleNotFound, InvalidServerMetadata
-from sidecar.atproto.oauth import OAuthClient, PendingSignIn
+from sidecar.atproto.oauth.models import PendingSignIn
 from sidecar.atproto.syntax import Did, Handle, ServerUrl, handle_of_site, parse_identifier
 from sidecar.errors import CookiesOff, LoopDetected, SidecarError, TooManyRequests
+from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
 from sidecar.replies.responses import response, retry_after, see_other, set_cookies
 from sidecar.replies.words import explain
@@ -43,7 +44,7 @@ class Login:
         self,
         settings: Settings,
         *,
-        client: OAuthClient,
+        network: Network,
         pending: PendingSignIns,
         slots: Slots,
         visitors: Visitors,
@@ -55,8 +56,8 @@ class Login:
         self._login_path = settings.prefix + "/login"
         self._secure = not settings.loopback
         self._development = settings.identity.development_servers
+        self._network = network
         self._buttons = {settings.pages.signup, *(provider.url for provider in settings.pages.providers)}
-        self._client = client
         self._pending = pending
         self._visitors = visitors
         self._destinations = destinations
@@ -121,7 +122,7 @@ class Login:
             with self._slots.take():
                 return await self._depart(request, wanted, return_to, prompt)
         except (AtprotoError, SidecarError) as error:
-            # What is no identifier stays out of the log: people type passwords into the wrong field.
+            # Only identifiers go to the log: people type passwords into the wrong field.
             told = {"identifier": str(wanted)[:256], "reason": str(error)[:500]} if wanted else {}
             log.info("sign-in not started", extra={"event": error.code, **told})
             return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
@@ -140,14 +141,14 @@ class Login:
         If nobody has this handle either, the fault of the server is the one to report.
         """
         try:
-            return await self._client.start(wanted, prompt=prompt)
+            return await self._network.start(wanted, prompt=prompt)
         except (FetchError, InvalidServerMetadata) as fault:
             typed = isinstance(wanted, ServerUrl) and wanted not in self._buttons
             handle = handle_of_site(ServerUrl(wanted)) if typed else None
             if handle is None:
                 raise
             try:
-                return await self._client.start(handle, prompt=prompt)
+                return await self._network.start(handle, prompt=prompt)
             except HandleNotFound:
                 raise fault from None
 

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sidecar.atproto.oauth import PendingSignIn
+from sidecar.atproto.oauth.models import PendingSignIn
 from sidecar.sessions.cookie import cookie_name, set_cookie
 from sidecar.signin.sealing import Sealer
 from sidecar.store import Store

@@ -29,7 +29,7 @@ class Sealer:
         return nonce + self._ciphers[0].encrypt(nonce, plaintext, associated)
 
     def open(self, sealed: bytes, associated: bytes) -> bytes | None:
-        """The plaintext, or None where no secret opens it."""
+        """The plaintext, or None if no secret opens it."""
         nonce, ciphertext = sealed[:_NONCE], sealed[_NONCE:]
         if len(nonce) < _NONCE:
             return None

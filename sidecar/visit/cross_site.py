@@ -12,8 +12,8 @@ def refuse_cross_site(headers: Iterable[tuple[bytes, bytes]], public_url: str) -
     """Raise CrossSiteRequest unless `Sec-Fetch-Site` is same-origin or, where the browser sends none,
     `Origin` is ours.
 
-    Browsers without Fetch Metadata still send Origin with every POST; what sends neither is no browser's
-    form.
+    Browsers without Fetch Metadata still send Origin with every POST. A request with neither isn't a
+    browser's form.
     """
     pairs = list(headers)
     sites = [value for name, value in pairs if name == b"sec-fetch-site"]

@@ -1,7 +1,7 @@
 """What one visitor, and all together, may ask of this process.
 
 Owns: attempts per key in a window of time, and how many may be at work at once. Bounded; time is an argument.
-Doesn't belong here: the numbers (settings/), what a visitor is told (replies/words.py).
+Doesn't belong here: the numbers (settings/), what a visitor reads (replies/words.py).
 """
 
 import ipaddress
@@ -39,6 +39,10 @@ class Attempts:
         self._window = window
         self._capacity = capacity
         self._counts: dict[str, tuple[float, int]] = {}  # key → (start of its window, attempts), oldest first
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._counts)
 
     def allow(self, key: str, now: float) -> float:
         """Count an attempt: 0 where it may go on, else the seconds until the next one may."""

@@ -53,9 +53,7 @@ def cookies(request: Request) -> list[bytes]:
 
 
 def address(request: Request) -> str:
-    """The visitor's address as Caddy gives it (`header_up X-Forwarded-For {client_ip}`), "" where it
-    doesn't.
-    """
+    """The visitor's address as Caddy gives it (`header_up X-Forwarded-For {client_ip}`), "" if it doesn't."""
     values = request.headers.getlist("x-forwarded-for")
     return values[0].strip() if len(values) == 1 else ""
 

@@ -74,7 +74,8 @@ async def test_a_mixed_up_issuer_is_refused_on_success_and_on_errors(world: Worl
     assert code_of(refused) == expected
     departed = await world.depart(browser, "alice.pds.net")
     denied = await browser.open(changed(world.network.deny(departed.headers["location"]), iss=iss))
-    assert code_of(denied) == expected
+    # a refusal has no code that could go to the wrong server, and some servers leave `iss` out of it
+    assert code_of(denied) == ("access_denied" if iss is None else expected)
     assert not await signed_in(browser)
 
 
@@ -143,7 +144,7 @@ async def test_a_form_that_another_site_sends_is_refused(
     sent = {**NAVIGATION, "origin": PUBLIC, **headers}
     if not sent["sec-fetch-site"]:
         del sent["sec-fetch-site"]
-    refused = await browser._client.post(
+    refused = await browser.client.post(
         f"{PUBLIC}/auth{path}", headers=sent, data={"identifier": "bob.pds.net"}
     )
     assert (refused.status_code, code_of(refused)) == (403, "cross_site_request")
@@ -154,9 +155,9 @@ async def test_a_form_with_neither_header_is_refused_and_one_with_our_origin_alo
     world: World,
 ) -> None:
     browser = world.browser()
-    assert (await browser._client.post(f"{PUBLIC}/auth/logout")).status_code == 403
+    assert (await browser.client.post(f"{PUBLIC}/auth/logout")).status_code == 403
     old = {"origin": PUBLIC, "content-type": "application/x-www-form-urlencoded"}
-    assert (await browser._client.post(f"{PUBLIC}/auth/logout", headers=old)).status_code == 200
+    assert (await browser.client.post(f"{PUBLIC}/auth/logout", headers=old)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -186,13 +187,13 @@ async def test_nobody_is_sent_to_an_address_that_is_not_one_of_ours(world: World
 async def test_a_forged_host_never_shows_up_in_anything_we_send(world: World) -> None:
     browser = world.browser()
     for host in ("evil.net", "auth.club.net.evil.net", "auth.club.net:444", "a b", "x@auth.club.net"):
-        moved = await browser._client.get(f"{PUBLIC}/auth/login?x=1", headers={"host": host})
+        moved = await browser.client.get(f"{PUBLIC}/auth/login?x=1", headers={"host": host})
         assert (moved.status_code, moved.headers["location"]) == (302, f"{PUBLIC}/auth/login?x=1&moved=1")
-        sent = await browser._client.post(f"{PUBLIC}/auth/login", headers={"host": host})
+        sent = await browser.client.post(f"{PUBLIC}/auth/login", headers={"host": host})
         assert (sent.status_code, code_of(sent)) == (421, "misdirected")
-        again = await browser._client.get(moved.headers["location"], headers={"host": host})
+        again = await browser.client.get(moved.headers["location"], headers={"host": host})
         assert (again.status_code, code_of(again)) == (421, "misdirected")
-    metadata = await browser._client.get(f"{PUBLIC}/auth/client-metadata.json", headers={"host": "evil.net"})
+    metadata = await browser.client.get(f"{PUBLIC}/auth/client-metadata.json", headers={"host": "evil.net"})
     assert "evil" not in metadata.text
     assert metadata.json()["client_id"] == f"{PUBLIC}/auth/client-metadata.json"
 

@@ -57,7 +57,7 @@ async def test_a_certificate_that_is_not_valid_is_refused_and_the_error_says_why
     assert PDS in str(refused.value)
     assert server.requests == []
     words = explain(refused.value)
-    assert words.code == kind.code  # type: ignore[attr-defined]
+    assert words.code == kind.code
     assert "certificate" in words.title
     assert said not in words.message
 

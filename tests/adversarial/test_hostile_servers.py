@@ -463,7 +463,7 @@ async def test_the_wrapping_of_an_answer_costs_the_same_whatever_its_limit(
 async def test_a_large_answer_in_ordinary_chunks_is_read(fetch: Fetcher, server: RawServer) -> None:
     async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(2048):
+        for _chunk in range(2048):
             writer.write(b"100\r\n" + b"x" * 256 + b"\r\n")
         writer.write(b"0\r\n\r\n")
 
@@ -705,7 +705,7 @@ async def test_a_race_that_nobody_wins_ends_with_the_deadline(
 
 
 async def test_a_real_address_that_swallows_packets_holds_up_nobody(server: RawServer) -> None:
-    """Sockets and connections are the system's own: the first one's queue is full, so its kernel drops SYNs."""
+    """Real sockets: the first one's queue is full, so its kernel drops SYNs."""
     with ExitStack() as sockets:
         full = sockets.enter_context(socket.socket())
         full.bind(("127.0.0.2", 0))

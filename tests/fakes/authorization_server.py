@@ -5,14 +5,15 @@ there. Nothing is random about it but the secrets it hands out.
 
 What it says can be bent for a test. Documents and answers are plain data to change: `metadata`,
 `token_response`, `par_response`, `callback` (None leaves a member out); `callback_extra` appends parameters;
-`refusals` refuse an endpoint's requests outright; `nonces` has faults of its own. Anything else:
-`FakeNetwork.answer`.
+`refusals` refuse an endpoint's requests outright; `habits` are those of servers in use; `nonces` has faults
+of its own. Anything else: `FakeNetwork.answer`.
 """
 
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -20,6 +21,7 @@ import httpx
 
 from tests.fakes import client_rules
 from tests.fakes.authorization_rules import check_request, parse_form, s256, server_metadata
+from tests.fakes.habits import Habits
 from tests.fakes.proofs import Nonces, check_assertion, check_proof, thumbprint
 from tests.fakes.refusals import Refused, require
 
@@ -69,6 +71,7 @@ class AuthorizationServer:
     now: Callable[[], float]
     metadata: dict[str, Any] = field(default_factory=dict)
     nonces: Nonces = field(default_factory=Nonces)
+    habits: Habits = field(default_factory=Habits)
     refusals: dict[Endpoint, Refused] = field(default_factory=dict)
     par_response: dict[str, Any] = field(default_factory=dict)
     token_response: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +83,7 @@ class AuthorizationServer:
     _requests: dict[str, Request] = field(default_factory=dict)
     _codes: dict[str, Authorization] = field(default_factory=dict)
     _issued: dict[str, tuple[str, Request]] = field(default_factory=dict)  # token → code, request
+    _documents: dict[str, dict[str, Any]] = field(default_factory=dict)  # clients', while they are kept
     _used: dict[str, set[str]] = field(default_factory=lambda: {"proof": set(), "assertion": set()})
     _seen: dict[str, set[str]] = field(
         default_factory=lambda: {"state": set(), "challenge": set(), "jkt": set()}
@@ -87,13 +91,14 @@ class AuthorizationServer:
 
     def __post_init__(self) -> None:
         self.metadata = server_metadata(self.origin) | self.metadata
+        self.nonces.now = self.now
 
     # Over the network
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
         """Any request but the browser's."""
         if (request.method, request.url.path) == ("GET", "/.well-known/oauth-authorization-server"):
-            return httpx.Response(200, json={k: v for k, v in self.metadata.items() if v is not None})
+            return self._answer(200, self.habits.document(self.metadata))
         endpoints = {"/oauth/par": self._push, "/oauth/token": self._exchange, "/oauth/revoke": self._revoke}
         endpoint = endpoints.get(request.url.path)
         if endpoint is None:
@@ -101,12 +106,17 @@ class AuthorizationServer:
         try:
             require(request.method == "POST", "invalid_request", "POST only", 405)
             status, answer = await endpoint(request)
+            status = self.habits.statuses.get(request.url.path.rpartition("/")[2], status)
         except Refused as refusal:
             status = refusal.status
-            answer = {"error": refusal.error, "error_description": refusal.description}
-        return httpx.Response(
-            status, json=answer, headers={**self.nonces.headers(), "Cache-Control": "no-store"}
+            answer = self.habits.refusal(refusal.error, refusal.description)
+        return self._answer(
+            status, self.habits.body(answer), **self.nonces.headers(), **{"Cache-Control": "no-store"}
         )
+
+    def _answer(self, status: int, content: bytes, **headers: str) -> httpx.Response:
+        headers |= {"Content-Type": self.habits.media_type, "Date": formatdate(self.now(), usegmt=True)}
+        return httpx.Response(status, content=content, headers=headers)
 
     async def _push(self, request: httpx.Request) -> tuple[int, dict[str, Any]]:
         form, client, jkt, kid = await self._authenticated("par", request)
@@ -118,8 +128,11 @@ class AuthorizationServer:
         return 201, _bent({"request_uri": request_uri, "expires_in": int(PAR_LIFETIME)}, self.par_response)
 
     async def _exchange(self, request: httpx.Request) -> tuple[int, dict[str, Any]]:
+        claimed = dict(parse_qsl(request.content.decode())).get("code", "")
+        authorization = self._codes.get(claimed)
+        if self.habits.burns_codes_first:
+            self._codes.pop(claimed, None)
         form, _, jkt, kid = await self._authenticated("token", request)
-        authorization = self._codes.get(form.get("code", ""))
         if authorization is None or authorization.used:
             self._revoke_all(form.get("code", ""))  # a replayed code: whoever has the tokens loses them
             raise Refused("invalid_grant", "code unknown or used")
@@ -160,7 +173,9 @@ class AuthorizationServer:
 
     def deny(self, url: str, error: str = "access_denied", description: str = "no, thanks") -> str:
         """The person, or the server for them, says no."""
-        return self._redirect(self._open(url), {"error": error, "error_description": description})
+        answer = {"error": error, "error_description": description}
+        issuer = {"iss": None} if self.habits.errors_without_iss else {}
+        return self._redirect(self._open(url), {**answer, **issuer})
 
     def request_of(self, url: str) -> dict[str, str]:
         """What was pushed, by the authorization URL, which carries nothing but client_id and request_uri."""
@@ -188,8 +203,8 @@ class AuthorizationServer:
         request.used = True
         return request
 
-    def _redirect(self, request: Request, answer: dict[str, str]) -> str:
-        params = {"iss": self.origin, "state": request.form["state"], **answer}
+    def _redirect(self, request: Request, answer: dict[str, str | None]) -> str:
+        params = _bent({"iss": self.origin, "state": request.form["state"]}, answer)
         query = [*_bent(params, self.callback).items(), *self.callback_extra]
         return f"{request.form['redirect_uri']}?{urlencode(query)}"
 
@@ -210,7 +225,13 @@ class AuthorizationServer:
         else:
             kid = None
             require("client_assertion" not in form, "invalid_client", "a public client has no assertion", 401)
-        jkt = check_proof(request, nonces=self.nonces, used=self._used["proof"], now=self.now())
+        jkt = check_proof(
+            request,
+            nonces=self.nonces,
+            used=self._used["proof"],
+            now=self.now(),
+            future=self.habits.takes_proofs_from_the_future,
+        )
         require(jkt not in map(thumbprint, client.keys.values()), "invalid_dpop_proof", "a client's key")
         return form, client, jkt, kid
 
@@ -218,12 +239,20 @@ class AuthorizationServer:
         if client_id.startswith("http:"):
             return Client(client_rules.loopback_document(client_id), {})
         client_rules.check_client_id(client_id)
-        document = client_rules.read_document(await self.fetch(client_id))
-        client_rules.check_document(client_id, document)
+        document = await self._document(client_id)
         if document["token_endpoint_auth_method"] == "none":
             return Client(document, {})
         jwks = document.get("jwks") or client_rules.read_document(await self.fetch(document["jwks_uri"]))
         return Client(document, client_rules.check_keys(jwks))
+
+    async def _document(self, client_id: str) -> dict[str, Any]:
+        """A client's metadata, which a server may keep; keys inside it are then kept, too."""
+        if client_id in self._documents and self.habits.keeps_documents:
+            return self._documents[client_id]
+        document = client_rules.read_document(await self.fetch(client_id))
+        client_rules.check_document(client_id, document)
+        self._documents[client_id] = document
+        return document
 
     def _fresh(self, **secrets_of_one_sign_in: str) -> None:
         for kind, value in secrets_of_one_sign_in.items():

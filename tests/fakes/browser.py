@@ -39,8 +39,8 @@ class Browser:
 
     def __post_init__(self) -> None:
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
-        self._client = httpx.AsyncClient(transport=transport, cookies=self.jar, trust_env=False)
-        self.jar = self._client.cookies
+        self.client = httpx.AsyncClient(transport=transport, cookies=self.jar, trust_env=False)
+        self.jar = self.client.cookies
 
     async def open(self, url: str, **headers: str) -> httpx.Response:
         """Type an address: the answer to this one request, redirects not followed."""
@@ -81,12 +81,12 @@ class Browser:
             "x-forwarded-proto": parts.scheme,
             "x-forwarded-for": self.address,
         }
-        request = self._client.build_request("GET", f"{parts.scheme}://{parts.netloc}/", headers=headers)
+        request = self.client.build_request("GET", f"{parts.scheme}://{parts.netloc}/", headers=headers)
         # The jar has chosen by the app's address; the check's own path comes now.
         request.headers.update(forwarded)
         request.url = httpx.URL(f"{parts.scheme}://{parts.netloc}{self.prefix}/check")
         before = twin(self.app.gate.check)
-        answer = await self._client.send(request)
+        answer = await self.client.send(request)
         expect_the_same(self.app, request, before, answer)
         return answer
 
@@ -95,7 +95,7 @@ class Browser:
     ) -> httpx.Response:
         if not self._ours(url):
             return await self.check(url, method, headers)
-        return await self._client.request(
+        return await self.client.request(
             method, url, headers={**headers, "x-forwarded-for": self.address}, data=data
         )
 

@@ -191,7 +191,11 @@ class FakeNetwork(httpx.AsyncBaseTransport):
         origin, path = _origin(request.url), request.url.path
         pds = self.pdses.get(origin)
         if pds and path == "/.well-known/oauth-protected-resource":
-            return httpx.Response(200, json={k: v for k, v in pds.metadata.items() if v is not None})
+            return httpx.Response(
+                200,
+                content=pds.issuer.habits.document(pds.metadata),
+                headers={"Content-Type": "application/json"},
+            )
         if pds and path == "/xrpc/com.atproto.repo.getRecord":
             return self._get_record(request)
         if pds and path == "/xrpc/com.atproto.identity.resolveHandle":

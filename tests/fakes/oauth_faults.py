@@ -220,7 +220,10 @@ CALLBACK_FAULTS: dict[str, tuple[dict[str, str | None], type[AtprotoError]]] = {
     "iss must be exactly the issuer's": ({"iss": f"{PDS}/"}, IssuerMismatch),
     "iss must not be empty": ({"iss": ""}, IssuerMismatch),
     "no issuer's text is trusted": ({"iss": "\x1b[31m\r\nlog: forged" + "a" * 500}, IssuerMismatch),
-    "iss must be there on errors": ({"code": None, "error": "access_denied", "iss": None}, InvalidCallback),
+    "iss must be there if a code is, on errors too": (
+        {"error": "access_denied", "iss": None},
+        InvalidCallback,
+    ),
     "iss must be right on errors": (
         {"code": None, "error": "access_denied", "iss": "https://evil.net"},
         IssuerMismatch,

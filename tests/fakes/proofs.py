@@ -2,8 +2,7 @@
 
 import json
 import secrets
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,7 +17,9 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 PROOF_AGE = 60  # seconds, either way; the reference server tolerates 180
 ASSERTION_AGE = 60  # seconds, and none from the future
 
-NonceFault = Literal["silent", "stubborn", "endless", "garbled"]
+STALE = 300  # seconds after which a nonce is refused where one isn't even asked for
+
+NonceFault = Literal["silent", "stubborn", "endless", "garbled", "mute", "optional"]
 
 
 @dataclass
@@ -26,23 +27,28 @@ class Nonces:
     """A new nonce with every answer; the latest ones are good, or in `strict` mode only the very latest.
 
     `fault`: silent: challenges without naming a nonce. stubborn: always the same, and never content with it.
-    endless: always a new one, and never content. garbled: names something that is no nonce.
+    endless: always a new one, and never content. garbled: names something that is no nonce. mute: calls the
+    proof invalid for one that it doesn't know, names no other. optional: asks for none, refuses a stale one.
     """
 
     strict: bool = False
     fault: NonceFault | None = None
     status: int = 400
     challenges: int = 0
-    _good: deque[str] = field(default_factory=lambda: deque(maxlen=64))
+    now: Callable[[], float] = lambda: 0.0
+    _good: dict[str, float] = field(default_factory=dict)  # and since when
+    _mute: bool = False
 
     def headers(self) -> dict[str, str]:
         """Of every answer."""
-        if self.fault == "silent":
+        mute, self._mute = self._mute, False
+        if mute or self.fault == "silent":
             return {}
         if self.fault in ("stubborn", "garbled"):
             return {"DPoP-Nonce": "always-the-same" if self.fault == "stubborn" else 'no "nonce"'}
-        self._good.append(secrets.token_urlsafe(12))
-        return {"DPoP-Nonce": self._good[-1]}
+        nonce = secrets.token_urlsafe(12)
+        self._good[nonce] = self.now()
+        return {"DPoP-Nonce": nonce}
 
     def expire(self) -> None:
         """Rotate: what was handed out so far is worth nothing."""
@@ -50,13 +56,25 @@ class Nonces:
 
     def check(self, nonce: object) -> None:
         good = list(self._good)[-1:] if self.strict else self._good
-        if self.fault or nonce not in good:
-            self.challenges += 1
-            raise Refused("use_dpop_nonce", "use the nonce provided", self.status)
+        if self.fault == "optional":
+            self._mute = nonce is not None and self.now() - self._good.get(str(nonce), -STALE) > STALE
+        elif self.fault == "mute":
+            self._mute = nonce is not None and nonce not in good
+        if self._mute:
+            raise Refused("invalid_dpop_proof", "nonce", 401)
+        if self.fault == "optional" or (self.fault in (None, "mute") and nonce in good):
+            return
+        self.challenges += 1
+        raise Refused("use_dpop_nonce", "use the nonce provided", self.status)
 
 
-def check_proof(request: httpx.Request, *, nonces: Nonces, used: set[str], now: float) -> str:
-    """The thumbprint of the key that the proof proves. `used`: jti values seen so far."""
+def check_proof(
+    request: httpx.Request, *, nonces: Nonces, used: set[str], now: float, future: float | None = None
+) -> str:
+    """The thumbprint of the key that the proof proves.
+
+    `used`: jti values seen so far. `future`: seconds by which `iat` may be ahead, PROOF_AGE unless given.
+    """
     proofs = request.headers.get_list("dpop")
     require(len(proofs) == 1, "invalid_dpop_proof", "exactly one proof")
     header = _unverified_header(proofs[0], "invalid_dpop_proof")
@@ -71,7 +89,8 @@ def check_proof(request: httpx.Request, *, nonces: Nonces, used: set[str], now: 
     require(claims.get("htm") == request.method, "invalid_dpop_proof", "htm")
     require(claims.get("htu") == str(request.url.copy_with(query=None)), "invalid_dpop_proof", "htu")
     iat = claims.get("iat")
-    require(isinstance(iat, int) and abs(now - iat) <= PROOF_AGE, "invalid_dpop_proof", "iat")
+    ahead = PROOF_AGE if future is None else future
+    require(isinstance(iat, int) and -PROOF_AGE <= iat - now <= ahead, "invalid_dpop_proof", "iat")
     _use(claims.get("jti"), used, "invalid_dpop_proof")
     nonces.check(claims.get("nonce"))
     return thumbprint(jwk)

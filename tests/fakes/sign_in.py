@@ -6,7 +6,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from sidecar.atproto.errors import AtprotoError
 from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory
 from sidecar.atproto.oauth import (
@@ -16,6 +15,7 @@ from sidecar.atproto.oauth import (
     PendingSignIn,
     Prompt,
     SignedIn,
+    SignInFailed,
     client_metadata,
     generate_key,
 )
@@ -90,10 +90,9 @@ class SignInWorld:
         try:
             params = params_of(callback) if isinstance(callback, str) else callback
             return await self.oauth.finish(pending, params)
-        except AtprotoError as error:
-            if error.grant:
-                await self.oauth.revoke(error.grant)
-            raise
+        except SignInFailed as failure:
+            await self.oauth.revoke(failure.grant)
+            raise failure.error from failure
 
     async def sign_in(self, identifier: str = "alice.pds.net", account: Account | None = None) -> SignedIn:
         """All the way, as Alice unless told otherwise."""

@@ -13,11 +13,13 @@ import pytest_asyncio
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 
 from sidecar import logs
 from sidecar.app import Sidecar
 from sidecar.entrance import fastpath
 from sidecar.entrance.fastpath import FastPath
+from sidecar.entrance.gate import GATE
 from sidecar.replies.reply import Reply
 from sidecar.request import forwarded
 from sidecar.sessions.cookie import Session
@@ -25,6 +27,7 @@ from sidecar.settings import App, Log, Server, Settings, StoreSettings
 from sidecar.settings import Session as SessionSettings
 from sidecar.store import Revocation
 from sidecar.store.memory import MemoryStore
+from tests.fakes.both_ways import Wire
 
 NOW = 1_800_000_000.0
 HOST = b"127.0.0.1:8080"
@@ -85,9 +88,9 @@ async def way(*, fast: bool) -> AsyncIterator[Way]:
             started.connections.add(self)
             super().connection_made(transport)
 
-        def _finish(self, reply: Reply) -> None:
+        def finish(self, reply: Reply) -> None:
             started.answered += 1
-            super()._finish(reply)
+            super().finish(reply)
             started.waiting = max(started.waiting, self.transport.get_write_buffer_size())
 
     config = uvicorn.Config(
@@ -405,6 +408,40 @@ async def test_what_comes_once_or_is_long_is_not_remembered(both: tuple[Way, Way
         assert len(known) == 0
         await fast.raw(once[0], CLOSE)
         assert len(known) == 1
+
+
+async def test_a_connection_that_is_alone_gets_its_reply_at_once_and_one_of_several_at_the_end_of_the_turn(
+    both: tuple[Way, Way],
+) -> None:
+    fast, _ = both
+    first, second = (connection(fast.sidecar) for _ in range(2))
+    second[0].app_state = first[0].app_state
+    for protocol, wire in (first, second):
+        protocol.connection_made(wire)
+    asked = request()
+    assert written(*first, asked) == 0  # nobody knows yet whether others reply in this turn
+    await asyncio.sleep(0)
+    assert written(*first, asked) > 0
+    assert written(*second, asked) == 0
+    assert written(*first, asked) > 0
+    await asyncio.sleep(0)
+    assert written(*second, asked) > 0
+    assert written(*first, asked) == 0
+
+
+def connection(sidecar: Sidecar) -> tuple[FastPath, Wire]:
+    """A connection without a socket."""
+    config = uvicorn.Config(sidecar, http=FastPath, ws="none", lifespan="off", log_config=None)
+    config.load()
+    protocol = FastPath(config=config, server_state=ServerState(), app_state={GATE: sidecar.gate})
+    return protocol, Wire()
+
+
+def written(protocol: FastPath, wire: Wire, asked: bytes) -> int:
+    """How many bytes come back before the turn of the loop ends."""
+    before = len(wire.written)
+    protocol.data_received(asked)
+    return len(wire.written) - before
 
 
 async def test_replies_of_one_turn_keep_their_order(both: tuple[Way, Way]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecar.check.check import _Offered
+from sidecar.check.renewals import Renewals
 from sidecar.errors import StoreUnavailable
 from sidecar.sessions.cookie import Session
 from sidecar.settings import App, Limits
@@ -228,7 +228,7 @@ async def test_two_session_cookies_on_our_own_pages_get_a_page_too(world: World)
     browser = world.browser()
     await world.sign_in(browser, world.alice)
     name = next(c.name for c in browser.jar.jar if "session" in c.name)
-    answer = await browser._client.get(
+    answer = await browser.client.get(
         f"{PUBLIC}/auth/login", headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
     )
     assert (answer.status_code, code_of(answer)) == (400, "duplicate_cookies")
@@ -361,9 +361,7 @@ async def test_a_session_cookie_planted_for_our_own_pages_is_deleted_there(world
     browser = world.browser()
     await world.sign_in(browser, world.alice)
     name = next(c.name for c in browser.jar.jar if "session" in c.name)
-    answer = await browser._client.get(
-        PUBLIC + where, headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"}
-    )
+    answer = await browser.client.get(PUBLIC + where, headers={**NAVIGATION, "cookie": f"{name}=a; {name}=b"})
     assert answer.status_code == 400
     deleted = {each.partition("Path=")[2].partition(";")[0] for each in answer.headers.get_list("set-cookie")}
     assert {"/", "/auth", "/auth/"} <= deleted
@@ -483,7 +481,7 @@ async def test_who_signs_in_and_out_where_is_in_the_log_and_what_is_no_name_is_n
 
 
 def test_past_the_bound_nobody_is_offered_a_renewal_until_the_minute_is_over() -> None:
-    offers = _Offered()
+    offers = Renewals()
     assert all(offers.offer(f"{number:032x}", 0.0) for number in range(10_000))
     assert not offers.offer("one more", 59.0)
     assert offers.offer("one more", 60.0)

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.errors import StoreUnavailable
 from sidecar.settings import Limits
+from tests.fakes.refusals import Refused
 from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of, query
 
 PAGE = f"{WIKI}/a%2Fb/page?x=1&y=%C3%A9"
@@ -159,27 +160,88 @@ async def test_the_first_sign_in_after_a_sign_out_asks_which_account_and_the_nex
     assert "prompt" not in world.network.request_of(departed.headers["location"])
 
 
-@pytest.mark.parametrize("typed", ["alice.pds.net", "https://pds.net"])
+@pytest.mark.parametrize("names_itself", [True, False])
+@pytest.mark.parametrize("error", ["account_selection_required", "login_required"])
+@pytest.mark.parametrize("typed", ["@Alice.pds.net", "DID", "https://pds.net"])
 async def test_a_server_that_knows_no_account_to_choose_from_is_asked_once_to_sign_one_in(
-    world: World, typed: str
+    world: World, typed: str, error: str, names_itself: bool
 ) -> None:
+    world.network.issuers["https://pds.net"].habits.errors_without_iss = not names_itself
     browser = world.browser()
-    departed = await world.depart(browser, typed, PAGE, switch="1")
-    nobody = world.network.deny(departed.headers["location"], "account_selection_required")
+    departed = await world.depart(browser, world.alice.did if typed == "DID" else typed, PAGE, switch="1")
+    nobody = world.network.deny(departed.headers["location"], error)
     again = await browser.open(nobody)
     assert again.status_code == 303
-    assert world.network.request_of(again.headers["location"])["prompt"] == "login"
+    asked = world.network.request_of(again.headers["location"])
+    assert asked["prompt"] == "login"
+    hints = {"@Alice.pds.net": "alice.pds.net", "DID": world.alice.did, "https://pds.net": None}
+    assert asked.get("login_hint") == hints[typed]
     assert sum("sidecar_attempt_" in name for name in browser.jar) == 1
     back = await browser.open(world.network.approve(again.headers["location"], account=world.alice))
     assert back.headers["location"] == PAGE
 
 
-async def test_a_server_that_goes_on_asking_for_a_choice_ends_on_a_page(world: World) -> None:
+@pytest.mark.parametrize("error", ["account_selection_required", "login_required"])
+async def test_a_server_that_goes_on_asking_for_a_choice_ends_on_a_page(world: World, error: str) -> None:
     browser = world.browser()
     departed = await world.depart(browser, "alice.pds.net", switch="1")
-    again = await browser.open(world.network.deny(departed.headers["location"], "account_selection_required"))
-    last = await browser.open(world.network.deny(again.headers["location"], "account_selection_required"))
+    again = await browser.open(world.network.deny(departed.headers["location"], error))
+    last = await browser.open(world.network.deny(again.headers["location"], error))
     assert (last.status_code, code_of(last)) == (502, "authorization_refused")
+
+
+async def test_a_refusal_without_iss_is_told_as_what_it_is(world: World) -> None:
+    world.network.issuers["https://pds.net"].habits.errors_without_iss = True
+    browser = world.browser()
+    departed = await world.depart(browser, "alice.pds.net", PAGE)
+    denied = await browser.open(world.network.deny(departed.headers["location"]))
+    assert (denied.status_code, code_of(denied)) == (403, "access_denied")
+
+
+async def test_what_the_server_said_is_shown_as_its_words_and_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = world.browser()
+    departed = await world.depart(browser, "alice.pds.net", PAGE)
+    location = world.network.deny(departed.headers["location"])
+    url = httpx.URL(location).copy_merge_params(
+        {"error_description": "This account is <b>suspended</b>\u202e."}
+    )
+    with caplog.at_level("INFO"):
+        denied = await browser.open(str(url))
+    assert code_of(denied) == "access_denied"
+    assert "This account is &lt;b&gt;suspended&lt;/b&gt; ." in denied.text
+    assert "server said" in denied.text
+    assert any("suspended" in str(getattr(each, "reason", "")) for each in caplog.records)
+
+
+async def test_what_a_server_said_before_the_sign_in_began_is_shown_in_the_form(world: World) -> None:
+    world.network.issuers["https://pds.net"].habits.errors = "xrpc"
+    world.network.issuers["https://pds.net"].refusals["par"] = Refused("InvalidClient", "Come back on Monday")
+    refused = await world.depart(world.browser(), "alice.pds.net")
+    assert refused.status_code == 502
+    assert "Come back on Monday" in refused.text
+
+
+async def test_a_refusal_without_words_has_no_empty_quotation(world: World) -> None:
+    browser = world.browser()
+    departed = await world.depart(browser, "alice.pds.net")
+    issuer = world.network.issuers["https://pds.net"]
+    denied = await browser.open(issuer.deny(departed.headers["location"], description=""))
+    assert code_of(denied) == "access_denied"
+    assert "server said" not in denied.text
+
+
+async def test_a_clock_that_is_off_is_named_in_the_log_of_a_refused_sign_in(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.network.issuers["https://pds.net"].now = lambda: world.clock() - 300
+    with caplog.at_level("INFO"):
+        refused = await world.depart(world.browser(), "alice.pds.net")
+    assert refused.status_code == 502
+    events = [getattr(each, "event", "") for each in caplog.records]
+    assert "clock_differs" in events
+    assert "client_refused" in events
 
 
 async def test_an_account_other_than_the_one_asked_for_is_refused_after_a_second_question_too(

@@ -1,4 +1,4 @@
-"""The sign-in itself, in its two halves: `start` and `finish`.
+"""The sign-in itself, in two halves: `start` and `finish`.
 
 Owns: the order of the steps and of the checks (OAuth profile of ATProto; RFC 6749, 7636, 9126, 9207, 9449).
 Doesn't belong here: cookies, pages, storage. Both halves take and return records.
@@ -16,20 +16,22 @@ from ..errors import AtprotoError, InvalidIdentifier, IssuerMismatch, WrongAccou
 from ..fetch import Fetcher
 from ..identity import Directory, Identity
 from ..syntax import Did, Handle, ServerUrl, parse_identifier
-from . import pkce, responses
+from . import pkce, refusals, responses
 from .back_channel import BackChannel
 from .client_metadata import check_client
 from .discovery import Discovery, ServerMetadata
 from .dpop import Nonces, generate_dpop_key
-from .models import SCOPE, Client, Grant, PendingSignIn, Prompt, SignedIn
+from .models import SCOPE, Client, Grant, PendingSignIn, Prompt, SignedIn, SignInFailed
 
 log = logging.getLogger(__name__)
 
-_REVOCATION_DEADLINE = 3.0  # seconds, for all tokens together
+REVOCATION_DEADLINE = 3.0  # seconds, for all tokens together
+# What may stand in for a prompt that a server doesn't list: signing in anew lets a person choose, too.
+_PROMPTS: dict[Prompt, tuple[Prompt, ...]] = {"select_account": ("select_account", "login")}
 
 
 class OAuthClient:
-    """Signs people in for one `client`. Tasks may share it: what belongs to a sign-in is in its record."""
+    """Signs people in for one `client`. Tasks may share it: all that one sign-in needs is in its record."""
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class OAuthClient:
         self._fetcher = fetcher
         self._development = development
         self._discovery = Discovery(fetcher, development=development)
-        self._nonces = Nonces()
+        self._nonces = Nonces(now=now)
         self._now = now
 
     async def start(
@@ -59,30 +61,31 @@ class OAuthClient:
     ) -> tuple[PendingSignIn, str]:
         """The record to keep, and the URL to send the browser to: with 303 after a POST, top-level.
 
-        `prompt`: what the server should ask the person, as far as it can. `login_hint`: a handle or DID to
-        fill in, in place of the identifier.
+        `prompt`: what the server should ask the person, if it can. `login_hint`: a handle or DID that the
+        server may fill in, instead of the identifier.
         Raises IdentityError, FetchError, and of OAuthError: InvalidServerMetadata, ClientRefused,
-        AuthorizationRefused, AccessDenied. InvalidIdentifier for a bad `login_hint`.
+        AuthorizationRefused, AccessDenied. Raises InvalidIdentifier for a bad `login_hint`.
         """
         hint = self._login_hint(identifier, login_hint)
         did, server = await self._server_for(identifier)
         await self._fetcher.check_url(server.authorization_endpoint)
-        pending = self._begin(did, server)
-        request = self._authorization_request(pending, hint, _prompt(prompt, server.prompt_values_supported))
+        pending = self._begin(did, server, hint)
+        request = self._authorization_request(pending, _prompt(prompt, server.prompt_values_supported))
         endpoint = server.pushed_authorization_request_endpoint
-        answer = await self._channel(pending).post(endpoint, request)
+        answer = await self._channel(pending).post(endpoint, request, repeatable=True)
         query = {"client_id": self._client.client_id, "request_uri": responses.request_uri(answer)}
         url = httpx.URL(server.authorization_endpoint).copy_merge_params(query)
         return pending, str(url)
 
     async def finish(self, pending: PendingSignIn, params: Sequence[tuple[str, str]]) -> SignedIn:
-        """Who came back. `params`: the callback's query, pairs as received.
+        """The account that came back. `params`: the callback's query, as pairs, as received.
 
-        The caller has taken `pending` out of its store (single use) and made sure that the browser is the one
-        that started. The tokens are the caller's to revoke, once the browser has its answer: those of
-        `SignedIn.grant`, and where this fails those of the error's `grant`, if it has one.
-        Raises InvalidCallback, IssuerMismatch, AccessDenied, WrongAccount, InvalidTokenResponse,
-        AuthorizationRefused, ClientRefused, InvalidServerMetadata, IdentityError, FetchError.
+        Before the call, take `pending` out of the store (single use), and make sure that the browser is the
+        one that started. After it, once the browser has its answer, revoke the tokens: those of
+        `SignedIn.grant`, or of `SignInFailed.grant`.
+        Raises InvalidCallback, IssuerMismatch, AccessDenied, AuthorizationRefused, ClientRefused, FetchError.
+        Once tokens have come, raises SignInFailed for whatever is wrong: IssuerMismatch, WrongAccount,
+        InvalidTokenResponse, InvalidServerMetadata, IdentityError, FetchError.
         """
         code = responses.authorization_code(pending, params)
         request = {
@@ -97,26 +100,28 @@ class OAuthClient:
             did = responses.subject(responses.token_response(answer), development=self._development)
             return SignedIn(await self._authority(pending, did), grant)
         except AtprotoError as error:
-            error.grant = grant
-            raise
+            if not grant.tokens:
+                raise
+            raise SignInFailed(error, grant) from error
         except BaseException:  # nobody is left to do it later
             await self.revoke(grant)
             raise
 
     async def revoke(self, grant: Grant) -> None:
-        """Revoke whatever tokens there are (RFC 7009): best effort, within 3 seconds, never raises."""
-        tokens = [token for token in (grant.refresh_token, grant.access_token) if token]
-        if grant.revocation_endpoint is None or not tokens:
+        """Revoke all tokens of the grant (RFC 7009): best effort, within 3 seconds, never raises."""
+        if grant.revocation_endpoint is None or not grant.tokens:
             return
         channel = self._channel(grant)
         fault: Exception | None = None
         try:
-            async with asyncio.timeout(_REVOCATION_DEADLINE):
-                for token in tokens:  # each, though another was refused
+            async with asyncio.timeout(REVOCATION_DEADLINE):
+                for token in grant.tokens:  # each, even if another was refused
                     try:
-                        response = await channel.post(grant.revocation_endpoint, {"token": token})
-                        if response.status_code != 200:
-                            responses.refuse(response)
+                        response = await channel.post(
+                            grant.revocation_endpoint, {"token": token}, repeatable=True
+                        )
+                        if not response.is_success:
+                            refusals.refuse(response)
                     except AtprotoError as exc:
                         fault = exc
         except TimeoutError as exc:
@@ -131,16 +136,16 @@ class OAuthClient:
         return identity.did, await self._discovery.for_pds(identity.pds)
 
     async def _authority(self, pending: PendingSignIn, did: Did) -> Identity:
-        """The account, if the issuer may speak for it: else any server could vouch for anyone."""
+        """The account, if the issuer may speak for it. Otherwise any server could vouch for anyone."""
         if pending.did is not None and did != pending.did:
             raise WrongAccount(f"asked for {pending.did}, got {did}")
         identity = await self._directory.lookup(did, fresh=True)
         server = await self._discovery.for_pds(identity.pds)
         if server.issuer != pending.issuer:
-            raise IssuerMismatch(f"{pending.issuer} vouches for {did}, which {server.issuer} speaks for")
+            raise IssuerMismatch(f"{pending.issuer} vouches for {did}, but {server.issuer} speaks for it")
         return identity
 
-    def _begin(self, did: Did | None, server: ServerMetadata) -> PendingSignIn:
+    def _begin(self, did: Did | None, server: ServerMetadata, login_hint: str | None) -> PendingSignIn:
         return PendingSignIn(
             state=secrets.token_urlsafe(32),
             issuer=server.issuer,
@@ -151,11 +156,10 @@ class OAuthClient:
             code_verifier=pkce.create_verifier(),
             dpop_key=generate_dpop_key(),
             kid=self._client.keys.active_kid if self._client.keys else None,
+            login_hint=login_hint,
         )
 
-    def _authorization_request(
-        self, pending: PendingSignIn, login_hint: str | None, prompt: Prompt | None
-    ) -> dict[str, str]:
+    def _authorization_request(self, pending: PendingSignIn, prompt: Prompt | None) -> dict[str, str]:
         request = {
             "response_type": "code",
             "redirect_uri": pending.redirect_uri,
@@ -163,7 +167,7 @@ class OAuthClient:
             "state": pending.state,
             "code_challenge": pkce.challenge(pending.code_verifier),
             "code_challenge_method": pkce.METHOD,
-            "login_hint": login_hint,
+            "login_hint": pending.login_hint,
             "prompt": prompt,
         }
         return {name: value for name, value in request.items() if value is not None}
@@ -182,10 +186,10 @@ class OAuthClient:
 
 
 def _prompt(wanted: Prompt | None, supported: frozenset[str] | None) -> Prompt | None:
-    """What comes closest, where the server says what it supports: who wants to choose can sign in anew."""
-    if wanted is None or supported is None or wanted in supported:
+    """The prompt, or the next best that the server lists; None if it lists neither."""
+    if wanted is None or supported is None:
         return wanted
-    return None if wanted == "create" else "login"
+    return next((each for each in _PROMPTS.get(wanted, (wanted,)) if each in supported), None)
 
 
 def _grant(pending: PendingSignIn, tokens: Mapping[str, str]) -> Grant:

@@ -1,7 +1,7 @@
-"""The client metadata document: how authorization servers know us, by the URL that is our `client_id`.
+"""The client metadata document. Authorization servers know us by its URL, which is our `client_id`.
 
-Owns: what it says, and the rules that servers hold it to, so that no client is made that they would refuse.
-Doesn't belong here: serving it (whoever serves HTTP): exactly 200, `application/json`, no redirect.
+Owns: its members, and the rules by which servers judge them. No client is made that servers would refuse.
+Doesn't belong here: serving it, which takes exactly 200, `application/json`, and no redirect.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from ..errors import InvalidIdentifier
 from ..syntax import parse_origin
 from .models import SCOPE, Client
 
-# Servers know nobody under these [RFC 2606].
+# Servers refuse names under these [RFC 2606].
 _RESERVED = (
     ".test",
     ".local",
@@ -24,11 +24,11 @@ _RESERVED = (
     ".example.net",
 )
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
-_IN_PATHS = "/!$&'()*+,;=:@"  # beside what is never escaped [RFC 3986, section 3.3]
+_IN_PATHS = "/!$&'()*+,;=:@"  # plain in a path, like letters and digits [RFC 3986, section 3.3]
 
 
 def loopback_client(redirect_uri: str) -> Client:
-    """A public client for development, without a document anywhere: the `client_id` itself says it all.
+    """A public client for development. It has no document: the `client_id` itself holds all that is needed.
 
     `redirect_uri`: http on 127.0.0.1 or [::1], any port. Raises ValueError.
     """
@@ -39,7 +39,7 @@ def loopback_client(redirect_uri: str) -> Client:
 
 
 def client_metadata(client: Client) -> dict[str, object]:
-    """The document's members (OAuth profile, "Client Metadata"). Raises ValueError (`check_client`)."""
+    """The document's members (OAuth profile, "Client Metadata"). Raises ValueError, as `check_client`."""
     check_client(client)
     document: dict[str, object] = {
         "client_id": client.client_id,
@@ -61,7 +61,7 @@ def client_metadata(client: Client) -> dict[str, object]:
 
 
 def check_client(client: Client) -> None:
-    """Hold a client to the rules. Raises ValueError."""
+    """Check a client against the rules. Raises ValueError."""
     if client.keys is None:
         _check_loopback(client)
         return
@@ -93,7 +93,7 @@ def _check_loopback(client: Client) -> None:
 
 
 def _check_client_id(client_id: str) -> None:
-    """https, a public name, no port, a path that is its own canonical spelling."""
+    """https, a public name, no port, a path in its canonical spelling."""
     _check_public_name(client_id)
     if urlsplit(client_id).port is not None:
         raise ValueError(f"client_id can't have a port: {client_id}")
@@ -105,7 +105,7 @@ def _check_client_id(client_id: str) -> None:
 
 
 def _check_public_name(url: str) -> None:
-    """https, under a name that the internet may know; an address is none."""
+    """https, and a name that can be public; an IP address isn't one."""
     _https_origin(url)
     host = urlsplit(url).hostname or ""
     if "." not in host or _is_address(host):

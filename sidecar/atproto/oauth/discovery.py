@@ -3,7 +3,7 @@
 Owns: the two well-known documents: protected resource (RFC 9728) and authorization server (RFC 8414).
 Doesn't belong here: which server an account is on (identity/), talking to the endpoints (back_channel.py).
 
-Nothing is remembered: what a sign-in is finished by must be as fresh as what it was started with.
+Nothing is remembered: the end of a sign-in needs answers as fresh as those at its start.
 """
 
 import re
@@ -20,7 +20,7 @@ from ..errors import (
 from ..fetch import Fetcher
 from ..syntax import ServerUrl, parse_origin
 
-_ENDPOINT = re.compile(r"(https?://[^/?#\\\s]+)(?:[/?][\x21\x24-\x5b\x5d-\x7e]*)?")
+_ENDPOINT = re.compile(r"(https?)://([^/?#\\\s]+)((?:[/?][\x21\x24-\x5b\x5d-\x7e]*)?)", re.IGNORECASE)
 _MAX_ENDPOINT = 2048
 
 # Lists that must contain these [OAuth profile, "Authorization Servers"].
@@ -42,7 +42,7 @@ _REQUIRED_TRUE = (
 
 @dataclass(frozen=True, slots=True)
 class ServerMetadata:
-    """What we need of an authorization server's metadata. None: the server doesn't say, or has none."""
+    """The part of an authorization server's metadata that we need. None if the server doesn't say."""
 
     issuer: ServerUrl
     authorization_endpoint: str
@@ -67,8 +67,8 @@ class Discovery:
     async def for_server(self, url: ServerUrl) -> ServerMetadata:
         """A server that a person named: tried as a PDS, then as an authorization server.
 
-        Whatever it answers where a PDS has its document, it may still be the other. Where that answer was a
-        fault and it isn't, the fault is told: it may be a PDS after all.
+        A server without the document of a PDS may still be an authorization server. If it isn't one either,
+        and the first answer was a fault, report the first: it may be a PDS that is down.
         """
         try:
             issuer = await self._issuer_of(url)
@@ -84,7 +84,7 @@ class Discovery:
         return await self._for_resource(url, issuer)
 
     async def _for_resource(self, pds: ServerUrl, issuer: ServerUrl) -> ServerMetadata:
-        """Each must name the other, where the latter names any (RFC 9728, section 4)."""
+        """Each must name the other, if the authorization server names any (RFC 9728, section 4)."""
         server = await self._for_issuer(issuer)
         if server.protected_resources is not None and pds not in server.protected_resources:
             raise InvalidServerMetadata(f"{issuer} doesn't list {pds} as its resource")
@@ -111,13 +111,16 @@ def parse_resource_metadata(
     try:
         return parse_origin(str(servers[0]), development=development)
     except InvalidIdentifier as exc:
-        raise InvalidServerMetadata(f"{pds}: its authorization server is no origin: {exc}") from exc
+        raise InvalidServerMetadata(f"{pds}: its authorization server isn't an origin: {exc}") from exc
 
 
 def parse_server_metadata(
     issuer: ServerUrl, document: Mapping[str, object], *, development: bool = False
 ) -> ServerMetadata:
-    """What the metadata fetched from `issuer` says. Raises InvalidServerMetadata."""
+    """The metadata fetched from `issuer`, every rule checked. Raises InvalidServerMetadata.
+
+    An optional member that is null counts as absent: some languages write it so.
+    """
     if document.get("issuer") != issuer:
         raise InvalidServerMetadata(f"{issuer} says that it is another issuer")
     _check_promises(issuer, document)
@@ -130,7 +133,9 @@ def parse_server_metadata(
         authorization_endpoint=endpoint("authorization_endpoint"),
         token_endpoint=endpoint("token_endpoint"),
         pushed_authorization_request_endpoint=endpoint("pushed_authorization_request_endpoint"),
-        revocation_endpoint=endpoint("revocation_endpoint") if "revocation_endpoint" in document else None,
+        revocation_endpoint=(
+            None if document.get("revocation_endpoint") is None else endpoint("revocation_endpoint")
+        ),
         prompt_values_supported=_texts(document, "prompt_values_supported"),
         protected_resources=_texts(document, "protected_resources"),
     )
@@ -145,12 +150,12 @@ def _check_promises(issuer: ServerUrl, document: Mapping[str, object]) -> None:
     for name in _REQUIRED_TRUE:
         if document.get(name) is not True:
             raise InvalidServerMetadata(f"{issuer}: {name} must be true")
-    if document.get("require_request_uri_registration", True) is not True:
+    if document.get("require_request_uri_registration") not in (None, True):
         raise InvalidServerMetadata(f"{issuer}: require_request_uri_registration must not be false")
 
 
 def _texts(document: Mapping[str, object], name: str) -> frozenset[str] | None:
-    """A list of texts as a set; None where it is absent or something else."""
+    """A list of texts as a set; None if it is absent or something else."""
     values = document.get(name)
     if not isinstance(values, list):
         return None
@@ -158,12 +163,17 @@ def _texts(document: Mapping[str, object], name: str) -> frozenset[str] | None:
 
 
 def _endpoint(issuer: ServerUrl, name: str, value: object, *, development: bool) -> str:
-    """A plain https URL, spelled so that every parser reads the same host in it."""
+    """A plain https URL, in the one spelling in which every parser reads the same host.
+
+    Its scheme and host may come in upper case, and https with its port.
+    """
     match = _ENDPOINT.fullmatch(value) if isinstance(value, str) and len(value) <= _MAX_ENDPOINT else None
     if match is None:
-        raise InvalidServerMetadata(f"{issuer}: {name} is no plain https URL")
+        raise InvalidServerMetadata(f"{issuer}: {name} isn't a plain https URL")
+    scheme, authority = match[1].lower(), match[2].lower()
+    if scheme == "https":
+        authority = authority.removesuffix(":443")
     try:
-        parse_origin(match[1], development=development)
+        return parse_origin(f"{scheme}://{authority}", development=development) + match[3]
     except InvalidIdentifier as exc:
         raise InvalidServerMetadata(f"{issuer}: {name}: {exc}") from exc
-    return match[0]

@@ -1,10 +1,12 @@
-"""The client's own keys: what we prove to authorization servers that it is us with (RFC 7523).
+"""How we authenticate to authorization servers: the client's own keys (RFC 7523).
 
 Owns: the JWK set file, its public half, client assertions.
-Doesn't belong here: DPoP keys, which live for one sign-in (dpop.py); rewriting the file (who operates us).
+Doesn't belong here: DPoP keys, which live for one sign-in (dpop.py); rewriting the file (the operator's
+part).
 
-Rotation: the first key signs, all are published. Servers remember a key set for 10 minutes, so a new key goes
-last for that long before it goes first, and the old one stays for the sign-ins under way.
+Rotation: the first key signs, all are published. A new key is published last until every server can have seen
+it. Then it goes first, and the old one stays until the sign-ins under way are over. Servers ask a `jwks_uri`
+again within minutes; metadata with keys inside it some keep for an hour, and one for ever.
 """
 
 import json
@@ -16,15 +18,15 @@ from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, thumbprint
+
+from .clock import BACKDATED
 
 Jwk = dict[str, Any]
 
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-# The reference server takes no assertion from the future, not even by 40 ms, and none older than 60 s.
-_BACKDATED = 5
-_LIFETIME = 60
+_LIFETIME = 60  # seconds: the reference server takes no older assertion, and none from the future
 
 
 def generate_key() -> Jwk:
@@ -34,20 +36,20 @@ def generate_key() -> Jwk:
 
 
 def load_keys(path: Path) -> "KeySet":
-    """The keys in a JWK set file. Raises ValueError, which says how to mend it."""
+    """The keys in a file: a JWK set, or a single JWK. Raises ValueError, which says how to fix it."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as exc:
         raise ValueError(f"{path} can't be read: {exc.strerror}; put a JWK set there, mode 0600") from exc
     except UnicodeDecodeError as exc:
-        raise ValueError(f"{path} is no text file; put a JWK set there") from exc
+        raise ValueError(f"{path} isn't a text file; put a JWK set there") from exc
     if mode & 0o037:  # group may read: that is how systemd hands over credentials
-        raise ValueError(f"{path} has mode {mode:04o}, so others get at the keys; run: chmod 600 {path}")
+        raise ValueError(f"{path} has mode {mode:04o}, so others can read the keys; run: chmod 600 {path}")
     try:
         return KeySet.from_jwks(json.loads(text))
     except json.JSONDecodeError as exc:  # its own text quotes nothing, but its `doc` is the file
-        raise ValueError(f"{path} is no JSON; put a JWK set there") from exc
+        raise ValueError(f"{path} isn't JSON; put a JWK set there") from exc
     except (ValueError, RecursionError) as exc:
         raise ValueError(f"{path}: {exc}") from exc
 
@@ -56,7 +58,7 @@ class KeySet:
     """Private ES256 keys, at least one, each under its own `kid`; the first is the active one."""
 
     def __init__(self, keys: Sequence[Jwk]) -> None:
-        """Raises ValueError, which says how to mend it."""
+        """Raises ValueError, which says how to fix it."""
         if not keys:
             raise ValueError('it holds no key; add one to "keys"')
         self._keys: dict[str, ECKey] = {}
@@ -68,11 +70,8 @@ class KeySet:
 
     @classmethod
     def from_jwks(cls, document: object) -> "KeySet":
-        """From a JWK set (RFC 7517, section 5). Raises ValueError."""
-        keys = document.get("keys") if isinstance(document, dict) else None
-        if not isinstance(keys, list):
-            raise ValueError('it is no JWK set; write {"keys": [ ... ]}')  # noqa: TRY004 - one kind for all faults
-        return cls(keys)
+        """From a JWK set, or from a single JWK. Raises ValueError."""
+        return cls(listed(document))
 
     @property
     def active_kid(self) -> str:
@@ -82,13 +81,27 @@ class KeySet:
         return self._keys.get(kid)
 
     def public_jwks(self) -> dict[str, list[Jwk]]:
-        """What servers verify with: the public half of every key, the active one first."""
+        """The public half of every key, the active one first. Servers verify with these."""
         return {"keys": [_public(kid, key) for kid, key in self._keys.items()]}
 
 
+def listed(document: object) -> list[Any]:
+    """The keys of a JWK set (RFC 7517, section 5) as they are written; a single JWK is a set of one.
+
+    A single JWK without a kid gets its thumbprint. Raises ValueError for anything else.
+    """
+    if not isinstance(document, dict):
+        document = {}
+    if "keys" not in document and "kty" in document:
+        return [document if "kid" in document else {**document, "kid": _thumbprint(document)}]
+    if not isinstance(document.get("keys"), list):
+        raise ValueError('it isn\'t a JWK set; write {"keys": [ ... ]}')  # noqa: TRY004 - one kind for all faults
+    return list(document["keys"])
+
+
 def client_assertion(kid: str, key: ECKey, *, client_id: str, audience: str, now: float) -> str:
-    """Proof that we are the client (RFC 7523, section 3): used once, within a minute, at one issuer."""
-    issued = int(now) - _BACKDATED
+    """Proof that we are the client (RFC 7523, section 3): good once, for a minute, at one issuer."""
+    issued = int(now) - BACKDATED
     claims = {
         "iss": client_id,
         "sub": client_id,
@@ -102,7 +115,7 @@ def client_assertion(kid: str, key: ECKey, *, client_id: str, audience: str, now
 
 def _import(jwk: object, number: int) -> tuple[str, ECKey]:
     if not isinstance(jwk, dict):
-        raise ValueError(f"key {number} is no JSON object; put a JWK there")  # noqa: TRY004 - one kind for all faults
+        raise ValueError(f"key {number} isn't a JSON object; put a JWK there")  # noqa: TRY004 - one kind for all faults
     if (jwk.get("kty"), jwk.get("crv"), jwk.get("alg", "ES256")) != ("EC", "P-256", "ES256"):
         raise ValueError(f"key {number} is not for ES256; make an EC key on P-256")
     if "d" not in jwk:
@@ -114,6 +127,11 @@ def _import(jwk: object, number: int) -> tuple[str, ECKey]:
         return kid, ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y", "d")})
     except (JoseError, ValueError, KeyError, TypeError) as exc:  # never quote the key
         raise ValueError(f"key {number} is damaged ({type(exc).__name__}); make a new one") from exc
+
+
+def _thumbprint(jwk: Jwk) -> str:
+    """RFC 7638, also of a damaged key: `_import` says what is wrong with it."""
+    return thumbprint({"kty": "EC", **{name: str(jwk.get(name)) for name in ("crv", "x", "y")}})
 
 
 def _public(kid: str, key: ECKey) -> Jwk:

@@ -1,29 +1,32 @@
-"""The records a sign-in is made of.
+"""The records of a sign-in.
 
-Owns: who we are (`Client`), what must be kept between the two halves of a sign-in (`PendingSignIn`), what
-comes out of it (`SignedIn`, `Grant`). Secrets stay out of every repr.
-Doesn't belong here: how any of it comes about (client.py), where it is kept (whoever calls us).
+Owns: who we are (`Client`), what must be kept between the two halves of a sign-in (`PendingSignIn`), and what
+the second half gives back (`SignedIn`, `Grant`, `SignInFailed`). No repr shows a secret.
+Doesn't belong here: how they are made (client.py), where they are kept (the caller).
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..identity import Identity
+from ..errors import AtprotoError, OAuthError
 from ..syntax import Did
 from .keys import Jwk, KeySet
 
+if TYPE_CHECKING:  # the record alone shouldn't load what looks identities up
+    from ..identity import Identity
+
 Prompt = Literal["select_account", "login", "create"]
 
-SCOPE = "atproto"  # who you are, and nothing else
+SCOPE = "atproto"  # identity only: no permission to read or write anything
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
     """Who we are to authorization servers.
 
-    `keys` None: a public client, for loopback only (`loopback_client`). `jwks_uri` None: the public keys are
-    in the client metadata itself.
+    `keys`: None for a public client, on loopback only (`loopback_client`). `jwks_uri`: None if the public
+    keys are in the client metadata itself. Some servers never fetch that again and refuse later keys.
     """
 
     client_id: str
@@ -41,8 +44,9 @@ class Client:
 class PendingSignIn:
     """A sign-in between `start` and `finish`: keep it secret, find it by `state`, use it once.
 
-    `did`: the account asked for; None where the sign-in began at a server. `dpop_key`: a private JWK.
-    `kid`: which of our keys authenticated us, for the server wants the same one again.
+    `did`: the account asked for; None if the sign-in began at a server. `dpop_key`: a private JWK.
+    `kid`: which of our keys authenticated us; the server wants the same one again.
+    `login_hint`: the handle or DID that was sent to the server; None if there was none.
     """
 
     state: str = field(repr=False)
@@ -54,14 +58,15 @@ class PendingSignIn:
     code_verifier: str = field(repr=False)
     dpop_key: Jwk = field(repr=False)
     kid: str | None
+    login_hint: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it."""
+        """The whole record, in types that JSON has."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "PendingSignIn":
-        """The reverse of `to_json`. Raises ValueError for the record of another version."""
+        """The reverse of `to_json`. Raises ValueError for a record of another version."""
         try:
             did = record["did"]
             return cls(**{**record, "did": None if did is None else Did(did)})
@@ -71,7 +76,7 @@ class PendingSignIn:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The tokens of a sign-in and what they are bound to. Identity needs none of it: `revoke` and forget."""
+    """The tokens of a sign-in, and what they are bound to. Identity needs none of it: `revoke` and forget."""
 
     issuer: str
     access_token: str = field(repr=False)
@@ -80,10 +85,26 @@ class Grant:
     dpop_key: Jwk = field(repr=False)
     kid: str | None
 
+    @property
+    def tokens(self) -> list[str]:
+        """Those that there are, in the order in which to revoke them."""
+        return [token for token in (self.refresh_token, self.access_token) if token]
+
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who was proved to be there, freshly resolved."""
+    """The account whose owner has signed in, freshly resolved."""
 
-    identity: Identity
+    identity: "Identity"
     grant: Grant
+
+
+class SignInFailed(OAuthError):
+    """`finish` failed after tokens had come. `error`: why. `grant`: the tokens, for the caller to revoke."""
+
+    code = "sign_in_failed"
+
+    def __init__(self, error: AtprotoError, grant: Grant) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.grant = grant

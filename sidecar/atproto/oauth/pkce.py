@@ -1,7 +1,7 @@
 """Proof Key for Code Exchange (RFC 7636), S256 only.
 
 Owns: a verifier and its challenge, fresh for every sign-in.
-Doesn't belong here: anything else; who compares them is the server.
+Doesn't belong here: comparing them, which is the server's part.
 """
 
 import secrets

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sidecar import __version__
-from sidecar.commands import cli, client_keys, doctor, init
+from sidecar.commands import caddy, cli, client_keys, init
+from sidecar.commands.doctor import examine
 from sidecar.errors import ConfigError
 from sidecar.process import serve
 from sidecar.settings import Settings
@@ -78,7 +79,7 @@ def test_the_named_file_comes_first_then_the_environment_then_the_usual_places(
 
 
 def test_without_any_file_the_environment_alone_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_CANDIDATES", (Path("none.toml"),))
+    monkeypatch.setattr(cli, "CANDIDATES", (Path("none.toml"),))
     assert cli.config_path(None) is None
 
 
@@ -86,7 +87,7 @@ def test_without_any_file_the_environment_alone_is_read(monkeypatch: pytest.Monk
 def test_without_a_file_and_a_public_url_it_says_where_it_looked_and_what_makes_one(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    monkeypatch.setattr(cli, "_CANDIDATES", (Path("sidecar.toml"), elsewhere / "etc" / "sidecar.toml"))
+    monkeypatch.setattr(cli, "CANDIDATES", (Path("sidecar.toml"), elsewhere / "etc" / "sidecar.toml"))
     assert cli.main([command]) == cli.FAULTY_CONFIG
     first = capsys.readouterr().err.splitlines()[0]
     for words in (f"{elsewhere}/sidecar.toml", f"{elsewhere}/etc/sidecar.toml", "--config", "`sidecar init`"):
@@ -102,9 +103,21 @@ def test_without_a_file_and_a_public_url_it_says_where_it_looked_and_what_makes_
 def test_check_config_says_ok_and_what_comes_next(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check-config"]) == cli.OK
     warning, verdict, following = capsys.readouterr().out.splitlines()
-    assert warning.startswith("warning: apps: none")
+    assert warning.startswith("warning: apps: the file names no app")
     assert verdict == "ok: sidecar.toml has no faults"
     assert "sidecar serve" in following
+
+
+@pytest.mark.parametrize("rule", ["*", "anyone-with-an-account"])
+def test_check_config_says_in_plain_words_that_anyone_gets_in(
+    file: Path, capsys: pytest.CaptureFixture[str], rule: str
+) -> None:
+    file.write_text(f'{LOOPBACK}[apps.a]\nhosts = ["127.0.0.1:8080"]\nallow = ["{rule}"]\n')
+    assert cli.main(["check-config"]) == cli.OK
+    note, verdict, _ = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: apps.a.allow: ")
+    assert "anyone in the world who has an account" in note
+    assert verdict == "ok: sidecar.toml has no faults"
 
 
 def test_check_config_lists_every_fault_on_stderr(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +147,21 @@ def test_init_prints_the_caddyfile_alone_on_stdout(
     assert cli.main(["check-config", "--config", "etc/sidecar.toml"]) == cli.OK
 
 
+@pytest.mark.parametrize("rule", ["*", "anyone-with-an-account"])
+def test_init_says_in_plain_words_that_anyone_gets_in(capsys: pytest.CaptureFixture[str], rule: str) -> None:
+    argv = ["init", "--public-url", "https://auth.sidecar.internal", "--allow"]
+    assert cli.main([*argv, rule]) == cli.OK
+    assert "note: apps.auth.allow: " in (said := capsys.readouterr().err)
+    assert "anyone in the world who has an account" in said
+
+
+def test_init_says_which_caddy_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init", "--public-url", "https://auth.sidecar.internal", "--allow", "a.test"]) == cli.OK
+    shown = capsys.readouterr()
+    assert f"Caddy must be {caddy.shown(caddy.NEEDED)} or newer" in shown.err
+    assert "note:" not in shown.err
+
+
 def test_init_for_systemd_says_how_to_start_it_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["init", "--public-url", "https://auth.sidecar.internal", "--systemd"]) == cli.OK
     shown = capsys.readouterr()
@@ -152,7 +180,7 @@ def test_init_a_second_time_changes_nothing(elsewhere: Path, capsys: pytest.Capt
     before = {path: path.read_bytes() for path in elsewhere.iterdir()}
     capsys.readouterr()
     assert cli.main(argv) == cli.FAILED
-    assert "is there already, so nothing was written" in capsys.readouterr().err
+    assert "exists already, so nothing was written" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
 
 
@@ -184,11 +212,25 @@ def test_keygen_rotates_in_three_steps(elsewhere: Path, capsys: pytest.CaptureFi
     old = client_keys.read(file)[0]["kid"]
     assert cli.main(["keygen", "--add"]) == cli.OK
     new = client_keys.read(file)[1]["kid"]
-    assert f"sidecar keygen --use={new}" in capsys.readouterr().err
+    added = capsys.readouterr().err
+    assert f"sidecar keygen --use={new}" in added
+    assert "wait 15 minutes" in added
     assert cli.main(["keygen", f"--use={new}"]) == cli.OK
+    assert "wait 15 minutes" in capsys.readouterr().err
     assert cli.main(["keygen", f"--remove={old}"]) == cli.OK
     assert [key["kid"] for key in client_keys.read(file)] == [new]
     assert client_keys.read(file)[0]["d"] not in "".join(capsys.readouterr())
+
+
+def test_keygen_waits_longer_for_servers_that_keep_keys_inside_the_metadata(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init.init(elsewhere, init.Plan("https://auth.sidecar.internal"))
+    monkeypatch.setenv("SIDECAR_CLIENT_JWKS", "inline")
+    assert cli.main(["keygen", "--add"]) == cli.OK
+    added = capsys.readouterr().err
+    assert "wait 1 hour" in added
+    assert "client.jwks" in added
 
 
 def test_keygen_says_in_one_line_what_is_wrong(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,7 +271,7 @@ def test_an_address_in_use_is_one_line_and_exit_code_1(
 def test_the_doctors_verdict_is_the_exit_code(
     file: Path, monkeypatch: pytest.MonkeyPatch, healthy: bool, code: int
 ) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda settings, say: healthy)
+    monkeypatch.setattr(examine, "examine", lambda settings, say: healthy)
     assert cli.main(["doctor"]) == code
 
 
@@ -237,7 +279,7 @@ def test_an_interrupt_is_no_traceback(file: Path, monkeypatch: pytest.MonkeyPatc
     def interrupted(settings: Settings, say: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "examine", interrupted)
+    monkeypatch.setattr(examine, "examine", interrupted)
     assert cli.main(["doctor"]) == cli.FAILED
 
 

@@ -1,6 +1,7 @@
 """`sidecar init` and the keys file: what they write, and that nothing is lost or overwritten."""
 
 import json
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -166,9 +167,9 @@ def test_every_deployment_has_secrets_of_its_own(tmp_path: Path) -> None:
 
 def test_the_lines_for_caddy_have_a_site_for_every_host(tmp_path: Path) -> None:
     lines = init.caddyfile(init.init(tmp_path, SHARED))
-    for snippet in ("atproto-pages", "atproto-check", "atproto-app", "atproto"):
+    for snippet in re.findall(r"import (atproto[a-z-]*)", lines):
         assert f"\n({snippet}) {{\n" in f"\n{lines}"
-    assert "https://auth.sidecar.internal {\n\timport atproto-pages\n}\n" in lines
+    assert "https://auth.sidecar.internal {\n\tredir / /auth/\n\timport atproto-pages\n}\n" in lines
     assert "https://wiki.sidecar.internal {\n\timport atproto 127.0.0.1:3000" in lines
     assert "https://*.b.sidecar.internal {" in lines
     assert "SIDECAR_UPSTREAM" not in lines
@@ -177,6 +178,7 @@ def test_the_lines_for_caddy_have_a_site_for_every_host(tmp_path: Path) -> None:
 
 def test_one_host_for_both_is_one_site(tmp_path: Path) -> None:
     lines = init.caddyfile(init.init(tmp_path, ALONE))
+    assert "\tredir " not in lines
     assert "https://wiki.sidecar.internal {\n\timport atproto-pages\n\timport atproto 127.0.0.1:3000" in lines
 
 
@@ -272,3 +274,22 @@ def test_a_rewrite_that_fails_leaves_the_file_as_it_was(
 
 def test_the_keys_are_written_as_a_jwk_set(keys_file: Path) -> None:
     assert list(json.loads(keys_file.read_text())) == ["keys"]
+
+
+@pytest.mark.parametrize("kid", ["demo-1234", None])
+def test_a_single_key_becomes_a_set_when_one_is_added(keys_file: Path, kid: str | None) -> None:
+    (single,) = client_keys.read(keys_file)
+    thumbprint = single.pop("kid")
+    named = {"kid": kid} if kid else {}
+    keys_file.write_text("\ufeff" + json.dumps({**single, **named}), "utf-8")
+    assert kids(keys_file) == [kid or thumbprint]
+    added = client_keys.add(keys_file)
+    assert list(json.loads(keys_file.read_text("utf-8"))) == ["keys"]
+    assert kids(keys_file) == [kid or thumbprint, added["kid"]]
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"kty": "EC"}', '{"keys": {}}', '{"keys": [1]}', "{"])
+def test_what_is_neither_a_key_nor_a_set_is_refused(keys_file: Path, text: str) -> None:
+    keys_file.write_text(text)
+    with pytest.raises(ValueError, match="sidecar keygen"):
+        client_keys.read(keys_file)

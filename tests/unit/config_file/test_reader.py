@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import re
+import socket
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, fields
@@ -13,7 +15,7 @@ import pytest
 
 from sidecar.access.policy import Policy
 from sidecar.commands import client_keys
-from sidecar.config_file import consistency, example, files, reader
+from sidecar.config_file import advice, example, files, reader
 from sidecar.errors import ConfigError
 from sidecar.settings import App, Settings
 
@@ -294,7 +296,38 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     assert faults(tmp_path) == [f"{tmp_path}: Is a directory; name a file with --config"]
 
 
+@pytest.mark.parametrize("start", ["\ufeff", "\ufeff\n"])
+def test_a_byte_order_mark_before_the_file_is_ignored(write: Write, start: str) -> None:
+    plain = reader.load(write(GOOD), {})
+    assert reader.load(write(start + GOOD), {}) == plain
+
+
+def test_a_file_in_another_encoding_says_which_one_to_save_it_in(write: Write) -> None:
+    path = write("")
+    path.write_bytes(GOOD.encode("utf-16"))
+    assert faults(path) == [f"{path}: not UTF-8; save it in that encoding"]
+
+
 # Secrets
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_byte_order_mark_is_no_part_of_any_secret(write: Write, tmp_path: Path, line_end: str) -> None:
+    lines = ["\ufeff" + "a" * 32, "\ufeff" + "b" * 32]  # two files with a mark each, put together
+    (tmp_path / "cookie-secrets.txt").write_text(line_end.join(lines), "utf-8")
+    assert reader.load(write(GOOD), {}).session.cookie_secrets == ("a" * 32, "b" * 32)
+
+
+def test_a_secret_that_is_long_enough_only_with_its_byte_order_mark_is_refused(
+    write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "cookie-secrets.txt").write_text("\ufeff" + "a" * 31, "utf-8")
+    assert "shorter than 32" in faults(write(GOOD))[0]
+
+
+def test_a_file_with_nothing_but_a_byte_order_mark_has_no_secret(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "cookie-secrets.txt").write_text("\ufeff\n", "utf-8")
+    assert "is empty" in faults(write(GOOD))[0]
 
 
 def test_secrets_come_one_a_line_the_first_signs(write: Write, tmp_path: Path) -> None:
@@ -343,6 +376,12 @@ def test_a_file_without_private_keys_is_refused(write: Write, tmp_path: Path, co
     (fault,) = faults(write(GOOD))
     assert fault.startswith("client.keys_file: ")
     assert "sidecar keygen" in fault
+
+
+@pytest.mark.parametrize("text", [json.dumps(json.loads(KEYS)["keys"][0]), "\ufeff" + KEYS])
+def test_a_single_key_and_a_byte_order_mark_are_fine(write: Write, tmp_path: Path, text: str) -> None:
+    (tmp_path / "client-keys.json").write_text(text, "utf-8")
+    assert reader.load(write(GOOD), {}).client.keys_file == tmp_path / "client-keys.json"
 
 
 def test_what_systemd_hands_over_may_show_a_group_mode(
@@ -418,6 +457,17 @@ def test_on_loopback_with_a_store_that_outlives_the_run_secrets_are_needed(write
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        # the path of the client_id
+        *[
+            ({'"https://auth.wiki.net"': f'"https://auth.wiki.net"\n[client]\nid_path = "{path}"'}, says)
+            for path, says in {
+                "/auth": "client.id_path: lies under the prefix",
+                "/auth/login": "client.id_path: lies under the prefix",
+                "/auth/check/client.json": "client.id_path: lies under the prefix",
+                "/AUTH/check": "client.id_path: lies under the prefix",
+                "oauth-client-metadata.json": "client.id_path: must start with a slash",
+            }.items()
+        ],
         # the public URL
         ({"https://auth.wiki.net": "http://localhost:8080"}, "public_url: the loopback OAuth client"),
         (
@@ -529,6 +579,117 @@ def test_http_on_loopback_needs_no_keys(write: Write, tmp_path: Path, public_url
     assert reader.load(write(LOOPBACK.replace("http://127.0.0.1:8080", public_url)), {}).loopback
 
 
+# Where it can't listen
+
+
+def listening(folder: Path, path: Path | str) -> str:
+    return GOOD + f"[server]\nlisten = {json.dumps(f'unix:{path}')}\n"
+
+
+@pytest.mark.parametrize("name", ["s" * 200, "ü" * 60])
+def test_a_path_too_long_for_a_unix_socket_is_a_fault(write: Write, tmp_path: Path, name: str) -> None:
+    (fault,) = faults(write(listening(tmp_path, f"/run/{name}")))
+    assert fault.startswith("server.listen: ")
+    assert "107 bytes" in fault
+
+
+def test_the_longest_path_of_a_unix_socket_is_none(write: Write, tmp_path: Path) -> None:
+    for length, fits in ((107, True), (108, False)):
+        path = "/tmp/" + "s" * (length - 5)
+        if fits:
+            assert reader.load(write(listening(tmp_path, path)), {}).server.listen == f"unix:{path}"
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(path)
+            Path(path).unlink()
+        else:
+            assert "107 bytes" in faults(write(listening(tmp_path, path)))[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("none/s.sock", "there is no folder"),
+        ("file/s.sock", "isn't a folder"),
+        ("file", "is there and isn't a socket"),
+        ("folder", "is there and isn't a socket"),
+    ],
+)
+def test_a_unix_socket_that_cannot_be_made_there_is_a_fault(
+    write: Write, tmp_path: Path, path: str, says: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (fault,) = faults(write(listening(tmp_path, tmp_path / path)))
+    assert fault.startswith("server.listen: ")
+    assert says in fault
+
+
+def test_a_folder_that_cannot_be_written_takes_no_unix_socket(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda _, mode: not mode & os.W_OK)
+    (fault,) = faults(write(listening(tmp_path, tmp_path / "s.sock")))
+    assert "can't be written" in fault
+    assert "the user that runs the sidecar" in fault
+
+
+def test_a_folder_below_run_may_be_made_by_systemd_so_it_is_a_warning(write: Write, tmp_path: Path) -> None:
+    settings = reader.load(write(listening(tmp_path, "/run/no-such-folder/s.sock")), {})
+    (line,) = reader.warnings(settings)
+    assert line.startswith("server.listen: there is no folder /run/no-such-folder")
+    assert "RuntimeDirectory=" in line
+
+
+def test_the_socket_of_a_sidecar_that_runs_is_no_fault(write: Write, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as running:
+        running.bind(str(tmp_path / "s.sock"))
+        path = tmp_path / "s.sock"
+        assert reader.load(write(listening(tmp_path, path)), {}).server.socket_path == path
+
+
+def test_over_tcp_without_a_trusted_peer_nobody_may_connect_so_it_is_a_fault(write: Write) -> None:
+    (fault,) = faults(write(GOOD + "[server]\ntrusted_peers = []"))
+    assert fault.startswith("server.trusted_peers: empty, so nobody may connect, not even Caddy")
+    (fault,) = faults(write(GOOD), SIDECAR_SERVER_TRUSTED_PEERS="")
+    assert fault.startswith("server.trusted_peers: empty")
+
+
+def test_on_a_unix_socket_no_peer_has_an_address_to_trust(write: Write, tmp_path: Path) -> None:
+    text = listening(tmp_path, tmp_path / "s.sock") + "trusted_peers = []"
+    assert reader.load(write(text), {}).server.trusted_peers == ()
+
+
+def test_a_list_of_peers_of_which_none_can_be_read_is_one_fault(write: Write) -> None:
+    (fault,) = faults(write(GOOD + '[server]\ntrusted_peers = ["caddy"]'))
+    assert "write an address or a network" in fault
+
+
+# Anyone in the world
+
+
+@pytest.mark.parametrize("spelling", ["*", "anyone-with-an-account"])
+def test_anyone_has_a_plain_name_and_both_are_said_in_plain_words(write: Write, spelling: str) -> None:
+    settings = reader.load(write(GOOD.replace('"*"', json.dumps(spelling))), {})
+    assert settings.apps["wiki"].allow == ("*",)
+    (note,) = reader.notes(settings)
+    assert note.startswith("apps.wiki.allow: ")
+    assert "anyone in the world who has an account" in note
+
+
+def test_a_group_that_holds_anyone_is_said_in_plain_words_too(write: Write) -> None:
+    text = GOOD.replace('"*"', '"@all"') + '[groups]\nall = ["anyone-with-an-account"]'
+    assert "anyone in the world who has an account" in reader.notes(reader.load(write(text), {}))[0]
+
+
+def test_where_everyone_is_denied_there_is_nothing_to_say(write: Write) -> None:
+    assert reader.notes(reader.load(write(GOOD + 'deny = ["anyone-with-an-account"]'), {})) == []
+
+
+def test_where_only_some_may_pass_there_is_nothing_to_say(write: Write) -> None:
+    text = GOOD.replace('"*"', f'"{DID}", "*.wiki.net", "@some"') + '[groups]\nsome = ["alice.net"]'
+    assert reader.notes(reader.load(write(text), {})) == []
+
+
 def test_cookies_know_no_ports_so_an_app_may_have_its_own(write: Write) -> None:
     text = LOOPBACK + '[apps.a]\nhosts = ["127.0.0.1:8080", "127.0.0.1:8081"]\n'
     assert len(reader.load(write(text), {}).apps["a"].hosts) == 2
@@ -553,6 +714,32 @@ def test_what_the_policy_would_refuse_is_a_fault_before_it_gets_there(write: Wri
 # Warnings
 
 
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("", "/auth/client-metadata.json"),
+        ("/auth/client-metadata.json", "/auth/client-metadata.json"),
+        ("/oauth-client-metadata.json", "/oauth-client-metadata.json"),
+        ("/authors.json", "/authors.json"),
+    ],
+)
+def test_the_client_id_is_under_the_prefix_unless_its_path_is_chosen(
+    write: Write, written: str, path: str
+) -> None:
+    settings = reader.load(write(GOOD), {"SIDECAR_CLIENT_ID_PATH": written})
+    assert settings.client_id_path == path
+    assert settings.client_id == f"https://auth.wiki.net{path}"
+
+
+@pytest.mark.parametrize("kind", ["inline", "uri"])
+def test_where_keys_are_published_stays_as_a_file_says(write: Write, kind: str) -> None:
+    assert reader.load(write(GOOD + f'[client]\njwks = "{kind}"\n'), {}).client.jwks == kind
+
+
+def test_a_file_that_does_not_say_where_keys_are_published_has_them_at_a_uri(write: Write) -> None:
+    assert reader.load(write(GOOD), {}).client.jwks == "uri"
+
+
 def test_a_plain_deployment_has_no_warnings(write: Write) -> None:
     assert reader.warnings(reader.load(write(GOOD), {})) == []
 
@@ -562,13 +749,14 @@ def test_a_plain_deployment_has_no_warnings(write: Write) -> None:
     [
         ('[apps.b]\nhosts = ["b.wiki.net"]', "apps.b.allow: empty, so nobody gets in"),
         ('deny = ["mallory.net"]', "only a DID denies for good"),
+        ('[client]\njwks = "inline"', 'client.jwks: with "inline" some servers refuse every later key'),
         ('deny = ["@bad"]\n[groups]\nbad = ["*.mallory.net"]', "only a DID denies for good"),
-        ('[server]\nlisten = "unix:/run/s.sock"\nsocket_mode = "666"', "server.socket_mode: anyone"),
+        ('[server]\nlisten = "unix:/tmp/s.sock"\nsocket_mode = "666"', "server.socket_mode: anyone"),
         ('[server]\ntrusted_peers = ["0.0.0.0/0"]', "server.trusted_peers: anyone"),
         ('[server]\nkeep_alive = "2m"', "server.keep_alive: not above"),
-        ('[store]\nkind = "memory"', "store.kind: memory forgets sign-outs"),
+        ('[store]\nkind = "memory"', "store.kind: at a restart, memory forgets sign-outs"),
         ('[store]\npath = "nofolder/sidecar.db"', "store.path: there is no folder"),
-        ('[store]\npath = "sidecar.toml/sidecar.db"', "sidecar.toml is no folder; name a file in one"),
+        ('[store]\npath = "sidecar.toml/sidecar.db"', "sidecar.toml isn't a folder; name a file in one"),
         ('[store]\npath = "."', "is a folder; name a file in it"),
     ],
 )
@@ -598,23 +786,23 @@ def test_in_memory_only_secrets_that_outlive_it_are_a_reason_to_warn(write: Writ
     text = LOOPBACK + '[apps.a]\nhosts = ["127.0.0.1:8080"]\nallow = ["*"]\n[session]\n'
     assert reader.warnings(reader.load(write(text), {})) == []
     (line,) = reader.warnings(reader.load(write(text + 'cookie_secrets_file = "cookie-secrets.txt"'), {}))
-    assert line.startswith("store.kind: memory forgets sign-outs")
+    assert line.startswith("store.kind: at a restart, memory forgets sign-outs")
 
 
 def test_a_template_that_is_never_shown_is_a_warning(write: Write, tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "sign-in.html").write_text("")
     (line,) = reader.warnings(reader.load(write(GOOD + '[pages]\ntemplates = "templates"'), {}))
-    assert line.startswith("pages.templates: sign-in.html is no page's name")
+    assert line.startswith("pages.templates: sign-in.html isn't the name of a page")
 
 
 def test_a_configuration_without_apps_is_a_warning(write: Write) -> None:
-    assert "apps: none" in reader.warnings(reader.load(write(LOOPBACK), {}))[0]
+    assert "apps: the file names no app" in reader.warnings(reader.load(write(LOOPBACK), {}))[0]
 
 
 def test_development_servers_are_a_warning(write: Write) -> None:
     settings = reader.load(write(LOOPBACK), {"SIDECAR_IDENTITY_DEVELOPMENT_SERVERS": "true"})
-    assert any(line.startswith("identity.development_servers: on") for line in consistency.warnings(settings))
+    assert any(line.startswith("identity.development_servers: on") for line in advice.warnings(settings))
 
 
 # The example and the reference

@@ -10,7 +10,7 @@ from sidecar import settings as configuration
 from sidecar.errors import ConfigError
 from sidecar.replies.pages import VARIABLES, Pages, unused
 from sidecar.replies.reply import Reply
-from sidecar.replies.words import Action
+from sidecar.replies.server_words import Action
 from sidecar.settings import IdentitySettings, Settings
 from sidecar.settings.values import Provider
 from tests.fakes.pages import DID, LOGIN, SAMPLES, SLOTS, Outline, every_page, show
@@ -320,7 +320,7 @@ def test_what_would_fail_once_a_page_is_shown_stops_the_start(tmp_path: Path, na
         pages(templates=tmp_path)
     [fault] = raised.value.faults
     assert fault.startswith(f"pages.templates: {name} line 2: ")
-    assert fault.endswith("; mend it, or delete it to get ours back")
+    assert fault.endswith("; fix it, or delete it to get ours back")
 
 
 def test_a_fault_without_a_line_names_the_page(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import inspect
 import json
+import re
 from types import ModuleType
 
 import pytest
@@ -164,3 +165,15 @@ def test_a_redirect_has_no_body_and_an_ascii_address() -> None:
     ]
     with pytest.raises(UnicodeEncodeError):
         redirect(303, "https://club.net/é")
+
+
+EVERY = [explain(made(kind)) for kind in PUBLIC_ERRORS]
+EVERY += [explain(HTTPException(status)) for status in (400, 404, 405, 421)] + [explain(ZeroDivisionError())]
+
+
+@pytest.mark.parametrize("words", EVERY, ids=lambda words: words.code)
+def test_a_page_says_what_happened_whose_fault_it_is_and_what_to_do_now(words: Explanation) -> None:
+    sentences = re.findall(r"[^.!?:]+[.!?:](?:\s|$)", words.message)
+    assert len(sentences) >= 3
+    assert re.search(r"\b(you|your|this site)\b", words.message, re.IGNORECASE)
+    assert words.message.count(" ") < 60

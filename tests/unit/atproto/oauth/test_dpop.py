@@ -82,7 +82,7 @@ def test_a_proof_names_the_request_without_query_and_fragment() -> None:
     }
     found = claims(text)
     assert found.pop("jti")
-    assert found == {"htm": "POST", "htu": URL, "iat": int(NOW), "nonce": "n0"}
+    assert found == {"htm": "POST", "htu": URL, "iat": int(NOW) - 5, "nonce": "n0"}
 
 
 def test_a_proof_shows_only_the_public_half() -> None:
@@ -137,10 +137,32 @@ def test_a_nonce_goes_to_its_own_origin_only() -> None:
         assert "nonce" not in claims(begin(nonces, other)[1])
 
 
+@pytest.mark.parametrize(
+    ("age", "known_still"),
+    [(0, True), (59.9, True), (60, False), (86400, False), (-1, False), (-86400, False)],
+)
+def test_a_nonce_lives_for_a_minute_by_a_clock_that_may_be_set_back(age: float, known_still: bool) -> None:
+    time = [NOW]
+    nonces = Nonces(now=lambda: time[0])
+    nonces.learn(httpx.URL(URL), answer(nonce="n0"))
+    time[0] += age
+    assert (nonces.of(httpx.URL(URL)) == "n0") is known_still
+
+
+def test_a_refused_nonce_is_forgotten_but_not_a_newer_one_of_another_sign_in() -> None:
+    nonces = known("n0")
+    nonces.forget(httpx.URL(URL), "n0")
+    assert nonces.of(httpx.URL(URL)) is None
+    nonces = known("n1")
+    for nonce in ("n0", None):
+        nonces.forget(httpx.URL(URL), nonce)
+    assert nonces.of(httpx.URL(URL)) == "n1"
+
+
 def test_the_nonces_of_so_many_servers_are_remembered_and_the_oldest_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_SERVERS", 2)
+    monkeypatch.setattr(module, "SERVERS", 2)
     nonces, urls = Nonces(), [httpx.URL(f"https://{name}.net/") for name in "abc"]
     for url in (*urls[:2], urls[0], urls[2]):
         nonces.learn(url, answer(nonce=f"of-{url.host}"))
@@ -180,6 +202,6 @@ def test_no_nonce_whatever_breaks_the_next_proof(nonce: str) -> None:
     try:
         second = flow.send(response)
     except StopIteration:
-        assert nonces.of(httpx.URL(URL)) == "n0"
+        assert nonces.of(httpx.URL(URL)) is None  # it was refused, and no other was named
     else:
         assert claims(second)["nonce"] == nonces.of(httpx.URL(URL)) == nonce

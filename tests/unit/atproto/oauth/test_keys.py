@@ -67,6 +67,43 @@ def test_a_file_handed_over_by_systemd_is_taken(tmp_path: Path) -> None:
     assert load_keys(written(tmp_path, json.dumps({"keys": [KEY]}), 0o440)).active_kid == KEY["kid"]
 
 
+SINGLE = {name: KEY[name] for name in ("kty", "crv", "x", "y", "d")}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("more", [{"kid": "demo-1234"}, {"kid": "demo-1234", "alg": "ES256", "use": "sig"}])
+def test_a_single_key_is_read_as_a_set_of_one(tmp_path: Path, more: Jwk, mark: str) -> None:
+    keys = load_keys(written(tmp_path, mark + json.dumps({**SINGLE, **more})))
+    assert keys.active_kid == "demo-1234"
+    assert [key["kid"] for key in keys.public_jwks()["keys"]] == ["demo-1234"]
+
+
+def test_a_single_key_without_a_kid_is_named_by_its_thumbprint(tmp_path: Path) -> None:
+    assert (
+        load_keys(written(tmp_path, json.dumps(SINGLE))).active_kid == ECKey.import_key(SINGLE).thumbprint()
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "fix"),
+    [
+        ({**SINGLE, "kid": 7}, "no kid"),
+        ({**SINGLE, "kid": ""}, "no kid"),
+        ({**SINGLE, "crv": "P-384"}, "not for ES256"),
+        ({name: SINGLE[name] for name in ("kty", "crv", "x", "y")}, "only the public half"),
+        ({name: SINGLE[name] for name in ("kty", "crv", "x", "d")}, "damaged"),
+        ({**SINGLE, "x": 5}, "damaged"),
+        ({**SINGLE, "kty": None}, "not for ES256"),
+    ],
+)
+def test_a_bad_single_key_is_refused_with_the_fix_and_without_the_key(
+    tmp_path: Path, document: Jwk, fix: str
+) -> None:
+    with pytest.raises(ValueError, match=fix) as raised:
+        load_keys(written(tmp_path, json.dumps(document)))
+    assert KEY["d"] not in str(raised.value)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing\.json can't be read"):
         load_keys(tmp_path / "nothing.json")
@@ -75,18 +112,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "")
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="no text"):
+    with pytest.raises(ValueError, match="isn't a text file"):
         load_keys(path)
 
 
 @pytest.mark.parametrize(
     ("document", "fix"),
     [
-        ("nonsense", "no JSON"),
-        ([KEY], "no JWK set"),
-        ({"keys": KEY}, "no JWK set"),
+        ("nonsense", "isn't JSON"),
+        ([KEY], "isn't a JWK set"),
+        ({"keys": KEY}, "isn't a JWK set"),
         ({"keys": []}, "no key"),
-        ({"keys": ["key"]}, "key 1 is no JSON object"),
+        ({"keys": ["key"]}, "key 1 isn't a JSON object"),
         ({"keys": [KEY, {**P384, "kid": "k"}]}, "key 2 is not for ES256"),
         ({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "k"}]}, "key 1 is not for ES256"),
         ({"keys": [{**KEY, "alg": "ES384"}]}, "key 1 is not for ES256"),

@@ -15,7 +15,7 @@ from sidecar.atproto.errors import (
     ServerUnreachable,
     UnexpectedResponse,
 )
-from sidecar.atproto.oauth import responses
+from sidecar.atproto.oauth import refusals, responses
 
 URL = "https://pds.net/oauth/par"
 
@@ -50,7 +50,7 @@ def answer(status: int, **content: object) -> httpx.Response:
 )
 def test_every_refusal_has_its_error(status: int, error: str, expected: type[AtprotoError]) -> None:
     with pytest.raises(expected) as raised:
-        responses.refuse(answer(status, json={"error": error}))
+        refusals.refuse(answer(status, json={"error": error}))
     assert type(raised.value) is expected
 
 
@@ -60,19 +60,19 @@ def test_a_403_without_an_oauth_error_is_an_edges_and_may_pass(
 ) -> None:
     for content in ({"html": "<h1>Forbidden</h1>"}, {"json": {"message": "Forbidden"}}):
         with pytest.raises(expected):
-            responses.refuse(answer(status, **content))
+            refusals.refuse(answer(status, **content))
 
 
 def test_the_servers_code_is_kept_in_its_own_alphabet() -> None:
     with pytest.raises(AuthorizationRefused) as raised:
-        responses.refuse(answer(400, json={"error": 'bad\r\n"\\\x1b[31m' + "x" * 100}))
+        refusals.refuse(answer(400, json={"error": 'bad\r\n"\\\x1b[31m' + "x" * 100}))
     assert raised.value.error == ("bad[31m" + "x" * 100)[:64]
 
 
 @given(st.text(), st.text())
 def test_no_text_of_a_server_brings_control_characters_or_length_into_a_message(code: str, text: str) -> None:
     try:
-        responses.refuse(answer(400, json={"error": code, "error_description": text}))
+        refusals.refuse(answer(400, json={"error": code, "error_description": text}))
     except AtprotoError as error:
         message = str(error)
     assert message.isprintable()

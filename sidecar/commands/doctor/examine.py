@@ -1,0 +1,99 @@
+"""The examination: every check in its order, and the report.
+
+Owns: the list of the checks, what the report says of a check that can't go on, and the last line.
+Doesn't belong here: the checks (machine.py, public_host.py, apps.py, services.py), how the world is asked
+(probes.py).
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sidecar.commands.doctor import apps, machine, public_host, services
+from sidecar.commands.doctor.findings import Finding, Findings, Remedy, Trouble
+from sidecar.commands.doctor.no_answer import NoAnswer
+from sidecar.commands.doctor.probes import Outside
+from sidecar.errors import SidecarError
+from sidecar.settings import Settings
+
+
+class Check(NamedTuple):
+    """`subject`: what a check looks at. `remedy`: for a failure that no other words explain."""
+
+    subject: str
+    findings: Callable[[Settings, Outside], Findings]
+    remedy: Remedy
+
+
+_RUN_AS = Remedy(
+    "whoever runs the doctor may not read or write there",
+    "run the doctor as root, or as the user that runs the sidecar",
+)
+_NOT_OURS = Remedy(
+    "not the sidecar answers there",
+    "start Caddy and the sidecar, and import atproto-pages at the public host",
+)
+
+CHECKS = (
+    Check("configuration", machine.configuration, Remedy("a setting", "run sidecar check-config")),
+    Check("files", machine.private_files, _RUN_AS),
+    Check(
+        "store",
+        machine.store,
+        Remedy(
+            "the file isn't a database of ours, or is damaged, or may not be opened",
+            "run the doctor as root, or as the user that runs the sidecar; if that fails too, move the file "
+            "away: the next start makes a new one, and everybody signs in again",
+        ),
+    ),
+    Check("Caddy", machine.caddy_version, Remedy("the command hangs or is broken", "run: caddy version")),
+    Check("trust store", machine.trust_store, _RUN_AS),
+    Check("public address", public_host.address, _NOT_OURS),
+    Check("client metadata", public_host.client_metadata, _NOT_OURS),
+    Check("sign-in gate", public_host.gate, _NOT_OURS),
+    Check("apps", apps.doors, _NOT_OURS),
+    Check("clock", services.clocks, Remedy("a clock is wrong", "see: timedatectl")),
+    Check(
+        "PLC directory",
+        services.plc,
+        Remedy("identity.plc_url doesn't name a PLC directory", "correct identity.plc_url"),
+    ),
+    Check(
+        "DNS",
+        services.dns,
+        Remedy(
+            "the DNS servers don't answer this machine",
+            "set identity.nameservers to servers that do, or set identity.handle_resolver",
+        ),
+    ),
+)
+
+
+def examine(settings: Settings, say: Callable[[str], object], outside: Outside | None = None) -> bool:
+    """Run every check, report line by line, and return whether nothing failed."""
+    world = outside or Outside()
+    found: Counter[str] = Counter()
+    for check in CHECKS:
+        for finding in _findings(check, settings, world):
+            found[finding.verdict] += 1
+            for line in finding.lines():
+                say(line)
+    if found["FAIL"]:
+        say(f"Next: fix {found['FAIL']} failure(s) and run sidecar doctor again")
+    elif found["warn"]:
+        say(f"Next: look at {found['warn']} warning(s); nothing has failed")
+    else:
+        say("Next: nothing, it works")
+    return not found["FAIL"]
+
+
+def _findings(check: Check, settings: Settings, world: Outside) -> Findings:
+    try:
+        yield from check.findings(settings, world)
+    except Trouble as error:
+        yield Finding("FAIL", check.subject, error.seen, error.remedy)
+    except NoAnswer as error:
+        ours = error.url.startswith(settings.public_url)
+        yield Finding("FAIL", f"{check.subject}, {error.url}", str(error), error.remedy(ours=ours))
+    except (OSError, ValueError, TypeError, SidecarError) as error:
+        yield Finding("FAIL", check.subject, str(error), check.remedy)
