@@ -18,6 +18,7 @@ _START = {
     "type": "http.response.start",
     "status": 200,
     "headers": [
+        (b"x-user-auth", b"signed-in"),
         (b"x-user-did", b"did:plc:ewvi7nxzyoun6zhxrhs64oiz"),
         (b"x-user-handle", b"alice.example.com"),
         (b"content-length", b"0"),

@@ -34,7 +34,7 @@ BOB = "did:plc:bv6ggog3tya2z3vxsub7hnal"
 HANDLE = "alice.example.com"
 LOGIN = f"{PUBLIC_URL}/auth/login?return_to={quote(f'https://{HOST}{URI}', safe='/:?=')}"
 
-ALLOWED = Expected(200, {"x-user-did": ALICE, "x-user-handle": HANDLE})
+ALLOWED = Expected(200, {"x-user-auth": "signed-in", "x-user-did": ALICE, "x-user-handle": HANDLE})
 SENT_TO_SIGN_IN = Expected(302, {"location": LOGIN})
 FORBIDDEN = Expected(403, body=BOB.encode())
 

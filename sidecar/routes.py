@@ -27,6 +27,7 @@ def router(
 ) -> Router:
     prefix = settings.prefix
     routes = [
+        Route("/", _moved_to(settings.base_url + "/")),  # of a host that is ours alone
         Route(prefix, _moved_to(settings.base_url + "/")),
         Route(prefix + "/", profile.show),
         Route(prefix + "/login", _page_and_form(login.show, login.start), methods=["GET", "POST"]),

@@ -112,6 +112,15 @@ class Refusals:
         )
         return self._error(target, 403, "unknown_host", "Not set up", message)
 
+    def pages_missing(self, target: Target) -> Reply:
+        """Caddy doesn't send our own pages to us, so nobody can sign in."""
+        message = (
+            "The sign-in page of this site can't be reached. That is a mistake in the site's setup, not "
+            "yours. If you run it, add the line `import atproto-pages` to the site "
+            f"{target.host} in your Caddyfile."
+        )
+        return self._error(target, 500, "pages_missing", "The sign-in page is missing", message)
+
     def duplicate_cookies(self, target: Target) -> Reply:
         """Two session cookies, one of which somebody else must have planted: both are deleted."""
         words = explain(DuplicateCookies())

@@ -16,7 +16,7 @@ from sidecar.settings import Settings
 
 OK, FAILED, FAULTY_CONFIG = 0, 1, 78  # 2 is argparse's; 78 is EX_CONFIG of sysexits.h
 
-_CANDIDATES = (Path("sidecar.toml"), Path("/etc/sidecar/sidecar.toml"))
+CANDIDATES = (Path("sidecar.toml"), Path("/etc/sidecar/sidecar.toml"))
 _START_UNIT = "cp config/sidecar.service /etc/systemd/system/ && systemctl enable --now sidecar"
 _EXIT_CODES = """\
 exit codes:
@@ -112,7 +112,7 @@ def config_path(named: Path | None) -> Path | None:
     """The file to read: the named one, else $SIDECAR_CONFIG, else a usual one that exists, or None."""
     if named is None and os.environ.get("SIDECAR_CONFIG"):
         named = Path(os.environ["SIDECAR_CONFIG"])
-    return named or next((path for path in _CANDIDATES if path.exists()), None)
+    return named or next((path for path in CANDIDATES if path.exists()), None)
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Path | None, Settings]:
@@ -123,7 +123,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Path | None, Settings]:
         return path, reader.load(path, os.environ)
     except ConfigError as error:
         if path is None and reader.variable("", "public_url") not in os.environ:
-            looked = " and ".join(str(each.absolute()) for each in _CANDIDATES)
+            looked = " and ".join(str(each.absolute()) for each in CANDIDATES)
             text = f"no configuration file: {looked} don't exist; name one with --config, or write one with"
             raise ConfigError([f"{text} `sidecar init`", *error.faults]) from error
         raise

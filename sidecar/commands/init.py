@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 def init(folder: Path, plan: Plan) -> Settings:
     """Write the three files, all or none, mode 0600, and return what they say.
 
-    Raises ConfigError where the plan contradicts itself, FileExistsError rather than overwrite, and OSError.
+    Raises ConfigError if the plan contradicts itself, FileExistsError rather than overwrite, and OSError.
     """
     contents = {
         KEYS: client_keys.key_set([client_keys.new_key()]),
@@ -69,6 +69,8 @@ def caddyfile(settings: Settings) -> str:
     for app in settings.apps.values():
         for host in app.hosts:
             sites.setdefault(host, []).append("import atproto 127.0.0.1:3000 # the app's own address")
+    if len(sites[settings.public_host]) == 1:  # no app has its front page
+        sites[settings.public_host].insert(0, f"redir / {settings.prefix}/")
     blocks = [_site(f"{settings.scheme}://{host}", lines) for host, lines in sites.items()]
     return "\n".join([_snippets(settings), *blocks])
 
@@ -126,9 +128,9 @@ def _text(values: Sequence[str]) -> str:
 
 
 def _shared_domain(hosts: Sequence[str]) -> str:
-    """The longest domain that every host lies under, "" where they are all the same.
+    """The longest domain that every host lies under, "" if they are all the same.
 
-    Raises ConfigError where no cookie can be shared: told of the options, for nobody wrote a setting.
+    Raises ConfigError if no cookie can be shared. It names the options, since nobody wrote a setting.
     """
     names = {host.partition(":")[0] for host in hosts}
     if len(names) == 1:
@@ -146,7 +148,7 @@ def _shared_domain(hosts: Sequence[str]) -> str:
 
 
 def _named(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each host with a name for its app: the first label, numbered where it comes again."""
+    """Each host with a name for its app: the first label, with a number if it comes again."""
     names: dict[str, int] = {}
     for host in hosts:
         label = re.sub(r"[^A-Za-z0-9_-]", "", host.removeprefix("*.").split(".")[0]) or "app"

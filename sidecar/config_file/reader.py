@@ -66,7 +66,7 @@ def sections() -> Mapping[str, type[Any]]:
 
 
 def variable(section: str, key: str) -> str:
-    """The environment's name for a setting; `section`: "" where it has none."""
+    """The environment's name for a setting; `section`: "" if it has none."""
     return "_".join(("SIDECAR", *([section] if section else []), key)).upper()
 
 
@@ -162,7 +162,7 @@ class _Reader:
             self.fault(name, fault)
             return ()
         try:
-            # Some editors begin a file with a byte order mark: it is no part of a secret.
+            # Some editors begin a file with a byte order mark: it isn't part of a secret.
             lines = [line.strip("\ufeff \t") for line in file.read_text("utf-8").splitlines()]
             found = values.secrets([line for line in lines if line])
         except (ValueError, OSError) as error:

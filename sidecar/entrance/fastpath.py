@@ -4,8 +4,8 @@ Owns: which requests may be answered there, and the bytes on the wire. What is a
 the very function the ASGI way calls, so the two can't differ in what they decide.
 Doesn't belong here: any decision about a visitor.
 
-A request that comes in the same bytes as an earlier one, but for its cookies and its URI, isn't parsed again
-(repeats.py); the check answers it like any other.
+A request that differs from an earlier one only in its cookies and its URI isn't parsed again (repeats.py).
+The check answers it like any other.
 
 The replies of one turn of the event loop are sent together at its end. Whoever reads them on another core is
 then woken once, and waking somebody costs more than a check. If only one connection replied in a turn, its
@@ -18,9 +18,8 @@ connection; `flow.write_paused`; `timeout_keep_alive`, `timeout_keep_alive_handl
 `server_state.default_headers` and `.total_requests`. Under any other version `protocol` says so once and the
 plain way is used; `server.fast_path = false` does the same.
 
-It falls through for all it doesn't know for certain: another path or method, HTTP/1.0, `Connection: close`,
-a body, `Expect`, an upgrade, an answer still under way on the connection, a client that doesn't read, a
-fault.
+The plain way is used for everything else: another path or method, HTTP/1.0, `Connection: close`, a body,
+`Expect`, an upgrade, an answer still under way on the connection, a client that doesn't read, a fault.
 """
 
 import http
@@ -151,7 +150,7 @@ class FastPath(HttpToolsProtocol):
         reply = self._reply_to(target.again(uri, cookies))
         if reply is None:
             return False
-        self._finish(reply)
+        self.finish(reply)
         return True
 
     def _are_plain(self, cookies: bytes) -> bool:
@@ -177,9 +176,9 @@ class FastPath(HttpToolsProtocol):
         self._target = self._read()
         self._reply = self._reply_to(self._target) if self._target is not None else None
         if self._reply is None:
-            self._fall_through()
+            self.fall_through()
 
-    def _fall_through(self) -> None:
+    def fall_through(self) -> None:
         """Tell uvicorn what was kept from it so far."""
         self.send()
         url, headers = self.url, self.headers
@@ -199,7 +198,7 @@ class FastPath(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._between = True
-        self._finish(self._reply)
+        self.finish(self._reply)
 
     def send(self) -> None:
         """All replies that wait, now."""
@@ -207,8 +206,8 @@ class FastPath(HttpToolsProtocol):
             unsent, self._unsent = self._unsent, b""
             self.transport.write(unsent)
 
-    def _finish(self, reply: Reply) -> None:
-        wire = reply.wire or self._wire(reply)
+    def finish(self, reply: Reply) -> None:
+        wire = reply.wire or self._wired(reply)
         if self._unsent:
             self._unsent += wire
             if len(self._unsent) > _MOST_UNSENT:
@@ -268,16 +267,23 @@ class FastPath(HttpToolsProtocol):
             and not self.flow.write_paused
         )
 
-    def _wire(self, reply: Reply) -> bytes:
+    def _wired(self, reply: Reply) -> bytes:
         """The reply's bytes, kept with it for the next time unless they carry a date."""
+        base = reply.base
+        if base is None:
+            wire = self._joined(reply)
+        else:  # only one line is added to bytes that are there already
+            wire = b"%b%b: %b\r\n\r\n" % ((base.wire or self._wired(base))[:-2], *reply.headers[-1])
+        if not self.server_state.default_headers:
+            reply.wire = wire
+        return wire
+
+    def _joined(self, reply: Reply) -> bytes:
         parts = [_status_line(reply.status)]
         for name, value in (*self.server_state.default_headers, *reply.headers):
             parts += (name, b": ", value, b"\r\n")
         parts += (b"\r\n", reply.body)
-        wire = b"".join(parts)
-        if not self.server_state.default_headers:
-            reply.wire = wire
-        return wire
+        return b"".join(parts)
 
 
 @lru_cache

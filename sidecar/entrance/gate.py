@@ -58,7 +58,7 @@ class Gate:
         self.check = check
         self._routes = routes
         self._sessions = sessions
-        self._pages = pages
+        self.pages = pages
         self._destinations = destinations
         self._strangers = Strangers(pages, now=now)
         networks = settings.server.trusted_peers
@@ -163,7 +163,7 @@ class Gate:
         if isinstance(error, HTTPException) and error.headers:
             headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         try:
-            return self._pages.page(
+            return self.pages.page(
                 explanation.status,
                 "error",
                 headers,

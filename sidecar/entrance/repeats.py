@@ -1,4 +1,4 @@
-"""Requests that come in the same bytes again, but for their cookies and their URI.
+"""Requests that differ from an earlier one only in their cookies and their URI.
 
 Owns: taking the bytes of a request apart, and the memory of what was read from those around cookies and URI.
 Most requests differ in nothing else, so they needn't be parsed again.

@@ -15,13 +15,18 @@ Header = tuple[bytes, bytes]
 class Reply:
     """A whole answer, ready to send. `headers`: names in lower case, as ASGI wants them.
 
-    `wire`: its bytes, once the fast path has sent it.
+    `wire`: its bytes, once the fast path has sent it. `base`: an empty reply that lacks only the last header.
     """
 
     status: int
     headers: list[Header]
     body: bytes
     wire: bytes = b""
+    base: "Reply | None" = None
+
+    def with_header(self, name: bytes, value: bytes) -> "Reply":
+        """The same with one header more. Only for a reply without a body."""
+        return Reply(self.status, [*self.headers, (name, value)], b"", base=self)
 
 
 _PLAIN: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

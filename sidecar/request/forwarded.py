@@ -5,16 +5,20 @@ Doesn't belong here: the way back to it after a sign-in (return_to.py), who may 
 session cookie among the cookies (sessions/cookie.py). Pure.
 
 Only what Caddy sets is believed: `X-Original-URL`, `X-Forwarded-Prefix`, `X-Forwarded-Port` and `Forwarded`
-come from the client untouched and are never read. What is missing, doubled or odd makes the whole unreadable.
+come from the client untouched and are never read. A header that is missing, doubled or odd makes the whole
+request unreadable.
+
+What clients and other proxies may rightly send is read and brought into one spelling: bytes beyond ASCII and
+the absolute form of an address, and `X-Forwarded-Proto` in any case, as a list, or as `ws` or `wss`.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from itertools import product
 from types import MappingProxyType
 
-from sidecar.access.identity_headers import NAMES
+from sidecar.access.foreign_headers import is_stripped
+from sidecar.access.identity_headers import MARK, NAMES
 from sidecar.hosts import canonical_host
 
 _HOST = b"x-forwarded-host"
@@ -26,22 +30,21 @@ _MODE = b"sec-fetch-mode"
 _DEST = b"sec-fetch-dest"
 _SITE = b"sec-fetch-site"
 _PURPOSE = b"sec-purpose"
-_SINGLE = frozenset(
+SINGLE = frozenset(
     (_HOST, _URI, _METHOD, _PROTO, _FOR, _MODE, _DEST, _SITE, _PURPOSE, b"origin", b"upgrade", b"range")
 )
-_SENT = frozenset(name.lower().encode("ascii") for name in NAMES)
-# Some servers take "_" and "." for "-" in a header's name: such a twin of a header that matters is an attack.
-_SPELLINGS = frozenset(
-    bytes(spelling)
-    for name in _SINGLE | _SENT
-    for spelling in product(*(b"-_." if letter == ord("-") else (letter,) for letter in name))
-)
-_TWINS = _SPELLINGS - _SINGLE - _SENT
+SENT = frozenset(name.lower().encode("ascii") for name in (MARK, *NAMES))
+# Some servers read other characters in a header's name as "-": many do it with "_", PHP with ".", lighttpd
+# with all of them. Such a twin of a header that matters is an attack.
+_USUAL_IN_A_NAME = b"abcdefghijklmnopqrstuvwxyz0123456789-"
+_FOLDED = bytes(code if code in _USUAL_IN_A_NAME else ord("-") for code in range(0x100))
 
 # Visible ASCII without "#": nothing that a URL parser drops, or cuts at.
 _IN_A_URI = bytes(code for code in range(0x21, 0x7F) if code != ord("#"))
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_ABSOLUTE = re.compile(rb"https?://([A-Za-z0-9.:\[\]-]+)((?:[/?].*)?)", re.IGNORECASE | re.DOTALL)
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110 section 5.6.2
-_SCHEMES = {b"http": "http", b"https": "https"}
+_SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 _FETCH_METADATA = frozenset((_MODE, _DEST, _SITE))
 _NOT_RENEWABLE = frozenset((_PURPOSE, b"upgrade", b"range"))
 _FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
@@ -58,8 +61,8 @@ class Unreadable(Exception):
 class Target:
     """The request that Caddy asks about.
 
-    `host`: canonical. `uri`: path and query as the client sent them, visible ASCII from "/" on. `cookies`:
-    value of each Cookie header. The rest is worked out when somebody wants to know: an allow doesn't.
+    `host`: canonical. `uri`: path and query, visible ASCII from "/" on. `cookies`: value of each Cookie
+    header. The rest is worked out when somebody wants to know: an allow doesn't.
     """
 
     __slots__ = ("_accept", "_method", "_values", "cookies", "host", "uri")
@@ -109,7 +112,7 @@ class Target:
     def websocket_origin(self) -> str | None:
         """The Origin of a WebSocket upgrade, "" if it has none; None for any other request.
 
-        By the Upgrade header, whatever the method: RFC 8441 has CONNECT where RFC 6455 has GET.
+        By the Upgrade header, whatever the method: GET in RFC 6455, CONNECT in RFC 8441.
         """
         upgrade = self._values.get(b"upgrade")
         if upgrade is None or b"websocket" not in upgrade.lower():
@@ -122,18 +125,18 @@ class Target:
 
     @property
     def _shows_a_document(self) -> bool:
-        """By Fetch Metadata; by Accept where a browser sends none (plain http)."""
+        """By Fetch Metadata; by Accept if a browser sends none (plain http)."""
         if _FETCH_METADATA.isdisjoint(self._values):
             return b"text/html" in self._accept.lower() and b"upgrade" not in self._values
         return self._values.get(_MODE) == b"navigate" and self._values.get(_DEST) == b"document"
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
-    """`headers`: as ASGI has them, names in lower case. Unreadable unless they tell exactly one request."""
+    """`headers`: as ASGI has them, names in lower case. Unreadable unless they describe just one request."""
     pairs = list(headers)
     values = dict(pairs)
-    if not _TWINS.isdisjoint(values):
-        raise Unreadable("twin_of_" + _code(min(_TWINS.intersection(values))))
+    if b"".join(values).translate(None, _USUAL_IN_A_NAME):
+        _refuse_twins(values)
     cookies = [values[b"cookie"]] if b"cookie" in values else []
     accept = values.get(b"accept", b"")
     if len(values) != len(pairs):
@@ -144,14 +147,12 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> Target:
         host, uri, method, proto = values[_HOST], values[_URI], values[_METHOD], values[_PROTO]
     except KeyError as error:
         raise Unreadable("missing_" + _code(error.args[0])) from None
-    scheme = _SCHEMES.get(proto)
-    if scheme is None:
-        raise Unreadable("bad_x_forwarded_proto")
+    scheme = _scheme(proto)
+    canonical = _canonical_host(host, scheme)
     if not is_uri(uri):
-        raise Unreadable("bad_x_forwarded_uri")
+        uri = _canonical_uri(uri, canonical, scheme)
     if not _is_method(method):
         raise Unreadable("bad_x_forwarded_method")
-    canonical = _canonical_host(host, scheme)
     return Target(canonical, uri.decode("ascii"), cookies, method, values, accept)
 
 
@@ -160,10 +161,42 @@ def is_uri(text: bytes) -> bool:
     return text.startswith(b"/") and not text.translate(None, _IN_A_URI)
 
 
+def _canonical_uri(raw: bytes, host: str, scheme: str) -> bytes:
+    """Bytes beyond ASCII are percent-encoded, as browsers do it.
+
+    The absolute form (RFC 9112 section 3.2.2) must name the very host that Caddy serves.
+    """
+    uri = _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], raw)
+    absolute = _ABSOLUTE.fullmatch(uri)
+    if absolute is not None and _is_host(absolute[1], host, scheme):
+        uri = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+    if not is_uri(uri):
+        raise Unreadable("bad_x_forwarded_uri")
+    return uri
+
+
+def _is_host(raw: bytes, host: str, scheme: str) -> bool:
+    try:
+        return _canonical_host(raw, scheme) == host
+    except Unreadable:
+        return False
+
+
+def _refuse_twins(names: Iterable[bytes]) -> None:
+    for name in names:
+        folded = name.translate(_FOLDED)
+        if folded == name:
+            continue
+        if folded in SINGLE or folded in SENT:
+            raise Unreadable("twin_of_" + _code(folded))
+        if is_stripped(folded):
+            raise Unreadable("twin_of_a_stripped_header")
+
+
 def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
     seen: set[bytes] = set()
     for name, _ in pairs:
-        if name in _SINGLE and name in seen:
+        if name in SINGLE and name in seen:
             raise Unreadable("repeated_" + _code(name))
         seen.add(name)
 
@@ -171,6 +204,15 @@ def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
 @lru_cache(maxsize=256)
 def _is_method(text: bytes) -> bool:
     return _TOKEN.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _scheme(text: bytes) -> str:
+    """The first of a list is what the client used; the proxies between it and Caddy have added the others."""
+    schemes = [_SCHEMES.get(part.strip().lower(), "") for part in text.decode("latin-1").split(",")]
+    if not all(schemes):
+        raise Unreadable("bad_x_forwarded_proto")
+    return schemes[0]
 
 
 @lru_cache(maxsize=4096)
@@ -183,4 +225,4 @@ def _canonical_host(raw: bytes, scheme: str) -> str:
 
 def _code(name: bytes) -> str:
     """Bounded, since only names that matter come here."""
-    return name.decode("ascii").replace("-", "_").replace(".", "_")
+    return name.decode("ascii").replace("-", "_")

@@ -10,6 +10,7 @@ verifies). The end of a session is fixed at sign-in; settings changed later can 
 
 import hashlib
 import hmac
+import re
 import secrets
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ _BETWEEN = (
     "~"  # the fields; it is in no DID and no handle, and may stand in a cookie (RFC 6265 section 4.1.1)
 )
 _MAX_COOKIE = 4096  # RFC 6265 section 6.1: browsers keep no more
+# 32 bytes in base64 without padding. The last character has two spare bits, which must be zero: decoders skip
+# them, as they skip padding, so one session would have several cookies.
+_SIGNED = re.compile(rb".*\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", re.DOTALL)
 
 
 class Session(NamedTuple):
@@ -55,10 +59,10 @@ class Sessions:
         self._secure = not settings.loopback
         self.name = cookie_name("sidecar_session", secure=self._secure, domain=self._domain)
         self._wanted = self.name.encode()
-        self._assigned = self._wanted + b"="
+        self.assigned = self._wanted + b"="  # how the cookie begins in a Cookie header
         # One signer for all cookies, its keys derived once: URLSafeSerializer does both for each, which costs
         # more than the HMAC itself.
-        self._signer = Signer(
+        self.signer = Signer(
             [_derived(secret) for secret in reversed(settings.session.cookie_secrets)],  # the last one signs
             key_derivation="none",
             algorithm=_HmacSha256(),
@@ -88,10 +92,10 @@ class Sessions:
         count = header.count(self._wanted)
         if not count:
             return None
-        at = header.find(self._assigned)
+        at = header.find(self.assigned)
         if count > 1 or not (at == 0 or (at > 1 and header[at - 2 : at] == b"; ")):
             return self._find_one(cookie_headers)
-        start = at + len(self._assigned)
+        start = at + len(self.assigned)
         end = header.find(b";", start)
         return (header[start:] if end < 0 else header[start:end]).strip()
 
@@ -110,10 +114,10 @@ class Sessions:
         """The session that a cookie's value stands for, or None if we didn't sign it. Says nothing of its
         age.
         """
-        if len(value) > _MAX_COOKIE:
+        if len(value) > _MAX_COOKIE or not _SIGNED.fullmatch(value):
             return None
         try:
-            text = self._signer.unsign(value).decode("ascii")
+            text = self.signer.unsign(value).decode("ascii")
             version, session_id, did, handle, *times = text.split(_BETWEEN)
             session = Session(session_id, did, handle or None, *map(int, times))
         except (BadData, TypeError, ValueError):
@@ -154,7 +158,7 @@ class Sessions:
         """The `Set-Cookie` value for the session."""
         who = (session.id, session.did, session.handle or "")
         times = (session.handle_verified_at, session.signed_in_at, session.end, session.issued_at)
-        text = self._signer.sign(_BETWEEN.join((_VERSION, *who, *map(str, times)))).decode()
+        text = self.signer.sign(_BETWEEN.join((_VERSION, *who, *map(str, times)))).decode()
         lifetime = max(0, int(min(self._idle, self.ends(session) - now)))
         return set_cookie(self.name, text, max_age=lifetime, secure=self._secure, domain=self._domain)
 
@@ -203,8 +207,10 @@ def newest_handle(session: Session, fact: HandleFact | None) -> tuple[str | None
 
 def cookie_name(base: str, *, secure: bool, domain: str = "") -> str:
     """`__Host-` for one host, `__Secure-` for a shared domain, plain only on http loopback (RFC 6265bis
-    4.1.3).
+    4.1.3). ValueError for a name that cookie_line.py would let through to an app.
     """
+    if not base.startswith("sidecar_"):
+        raise ValueError("every cookie of ours begins with sidecar_")
     if not secure:
         return base
     return f"__Secure-{base}" if domain else f"__Host-{base}"

@@ -40,6 +40,10 @@ class Attempts:
         self._capacity = capacity
         self._counts: dict[str, tuple[float, int]] = {}  # key → (start of its window, attempts), oldest first
 
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._counts)
+
     def allow(self, key: str, now: float) -> float:
         """Count an attempt: 0 where it may go on, else the seconds until the next one may."""
         start, count = self._counts.get(key, (now, 0))

@@ -135,7 +135,17 @@ def test_a_host_near_a_known_one_is_unknown_and_refused(host: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", [b"/public#/../admin", b"/public\r\nX: y", b"https://open.example.com/", b"//\x00", b"*"]
+    "uri",
+    [
+        *(b"/public#/../admin", b"/public\r\nX: y", b"//\x00", b"*"),
+        *(b"https://open.example.com/", b"https://open.example.com@secret.example.com/"),
+        *(b"https://secret.example.com@open.example.com/", b"https://secret.example.com\\@open.example.com/"),
+        *(
+            b"https://secret.example.com#/public",
+            b"https:/secret.example.com/public",
+            b"//secret.example.com#",
+        ),
+    ],
 )
 def test_a_uri_that_two_readers_could_cut_differently_is_unreadable(uri: bytes) -> None:
     with pytest.raises(Unreadable, match="bad_x_forwarded_uri"):

@@ -2,6 +2,8 @@
 
 import json
 from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import websockets
@@ -9,8 +11,11 @@ from playwright.async_api import StorageState, expect
 
 from tests.e2e.conftest import Profile
 from tests.e2e.journeys import cookie_header, sign_in
+from tests.lab import caddy, service
+from tests.lab.child import Children
+from tests.lab.ports import free_port
 from tests.lab.wire import Message, send
-from tests.lab.world import ALICE, APP, AUTH, BOB, TEAM, World
+from tests.lab.world import ALICE, ANY, APP, AUTH, BOB, TEAM, World
 
 HOST = "app.sidecar.internal"
 NAVIGATION = [
@@ -117,7 +122,67 @@ async def test_the_app_gets_its_own_cookies_and_none_of_ours(profile: Profile, a
     page = await (await profile(storage_state=alice)).new_page()
     await page.goto(APP)  # the app sets a cookie of its own
     seen = await page.evaluate("fetch('/').then(answer => answer.json())")
-    assert dict(seen["headers"])["cookie"].rstrip("; ") == "own=kept"
+    assert [value for name, value in seen["headers"] if name == "cookie"] == ["own=kept"]
+
+
+@pytest.mark.parametrize("app", [APP, ANY], ids=["example", "renewing on any request"])
+async def test_our_cookies_are_taken_out_in_every_spelling_and_the_apps_own_stay(
+    lab: World, alice: StorageState, app: str
+) -> None:
+    host = app.removeprefix("https://")
+    ours = "; ".join(each for each in cookie_header(alice).split("; ") if "sidecar" in each)
+    own = 'a=1; b="x y"; c=%7B%7D; d={http.request.uri}'
+    for sent, left in (
+        (f"{ours}; {own}", [own]),
+        (f"sidecar.session =x; {own}; {ours}; __Host-sidecar_x=y", [own]),
+        (ours, []),
+    ):
+        lines = ["GET / HTTP/1.1", f"Host: {host}", "Connection: close, Cookie", f"Cookie: {sent}", "", ""]
+        answer = await send(lab.port(app), "\n".join(lines), tls=lab.tls, name=host)
+        assert answer.status == HTTPStatus.OK
+        assert received(answer).all("cookie") == left
+
+
+async def test_what_a_signed_in_person_gets_is_for_no_shared_cache(lab: World, alice: StorageState) -> None:
+    answer = await ask(lab, "GET /", f"Cookie: {cookie_header(alice)}")
+    assert answer.all("cache-control") == ["private"]
+
+
+@pytest.mark.parametrize(
+    ("target", "uri"),
+    [
+        ("/\xc3\xbc.txt?q=1", "/%C3%BC.txt?q=1"),
+        (f"https://{HOST}/a?b=c", "/a?b=c"),
+        (f"http://{HOST}", "/"),
+        (f"HTTPS://{HOST}/\xc3\xbc", "/%C3%BC"),
+    ],
+)
+async def test_raw_utf8_and_absolute_addresses_are_read(
+    lab: World, alice: StorageState, target: str, uri: str
+) -> None:
+    answer = await ask(lab, f"GET {target}", *NAVIGATION)
+    assert answer.status == HTTPStatus.FOUND
+    [location] = answer.all("location")
+    assert parse_qs(urlsplit(location).query)["return_to"] == [f"{APP}{uri}"]
+    passed = await ask(lab, f"GET {target}", f"Cookie: {cookie_header(alice)}")
+    assert passed.status == HTTPStatus.OK
+
+
+async def test_an_absolute_address_of_another_host_is_that_hosts(lab: World, alice: StorageState) -> None:
+    cookies = f"Cookie: {cookie_header(alice)}"
+    for target in ("https://auth.sidecar.internal/", "https://elsewhere.sidecar.internal/"):
+        answer = await ask(lab, f"GET {target}", cookies)
+        assert not answer.body.startswith(b"{")  # the app's answer
+
+
+@pytest.mark.parametrize("mark", ["!", "+", "~", "'", "|"])
+async def test_a_name_that_some_server_folds_into_an_identity_header_is_refused(
+    lab: World, alice: StorageState, mark: str
+) -> None:
+    for name in ("X-User-DID", "Remote-User", "X-Otterwiki-Permissions"):
+        forged = f"{name.replace('-', mark)}: forged"
+        answer = await ask(lab, "GET /", f"Cookie: {cookie_header(alice)}", forged)
+        assert answer.status == HTTPStatus.BAD_REQUEST
 
 
 @pytest.mark.parametrize("path", ["/auth/check", "/AUTH//check", "/auth/%63heck", "/x/../auth/check?y"])
@@ -149,6 +214,39 @@ async def test_the_sidecars_pages_on_an_apps_host_lead_to_the_public_one(lab: Wo
     assert answer.status in (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT)
     assert answer.all("location")[0].startswith(f"{AUTH}/auth/login")
     assert (await ask(lab, "POST /auth/login", body="x=y")).status == HTTPStatus.MISDIRECTED_REQUEST
+
+
+async def test_a_site_without_our_pages_says_so_instead_of_going_in_circles(tmp_path: Path) -> None:
+    port, upstream = free_port(), free_port()
+    site = f"http://127.0.0.1:{port}"
+    config = tmp_path / "sidecar.toml"
+    config.write_text(
+        f'public_url = "{site}"\n[store]\nkind = "memory"\n'
+        f'[apps.it]\nhosts = ["127.0.0.1:{port}"]\nallow = ["*"]\n'
+    )
+    file = caddy.beside_example(tmp_path, (site, "import atproto 127.0.0.1:9"))
+    env = {"SIDECAR_SITE": f"http://127.0.0.1:{free_port()}", "SIDECAR_UPSTREAM": f"127.0.0.1:{upstream}"}
+    listen = {"SIDECAR_SERVER_LISTEN": env["SIDECAR_UPSTREAM"]}
+    async with Children() as children:
+        await service.start(children, config, port=upstream, log=tmp_path / "sidecar.log", env=listen)
+        await caddy.start(children, tmp_path, file, port=port, env=env)
+
+        async def visit(target: str) -> Message:
+            lines = [
+                f"GET {target} HTTP/1.1",
+                f"Host: 127.0.0.1:{port}",
+                "Connection: close",
+                *NAVIGATION,
+                "",
+                "",
+            ]
+            return await send(port, "\n".join(lines))
+
+        [sign_in_page] = (await visit("/wiki")).all("location")
+        answer = await visit(sign_in_page.removeprefix(site))
+        assert answer.status == HTTPStatus.INTERNAL_SERVER_ERROR
+        assert answer.all("location") == []
+        assert b"import atproto-pages" in answer.body
 
 
 # WebSockets

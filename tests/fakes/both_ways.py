@@ -46,7 +46,7 @@ class Trial(FastPath):
 
     left = False
 
-    def _fall_through(self) -> None:
+    def fall_through(self) -> None:
         self.left = True
 
     def on_body(self, body: bytes) -> None:
@@ -68,10 +68,10 @@ def expect_the_same(sidecar: Sidecar, request: httpx.Request, before: Check, ans
 def twin(check: Check) -> Check:
     """The same check once more, whose answers leave no trace in the first."""
     made = copy.copy(check)
-    made._redirected = copy.deepcopy(check._redirected)
-    made._offered = copy.deepcopy(check._offered)
-    made._tally = Tally(logging.getLogger("twin"))
-    made._seen = lambda _: None
+    made.redirected = copy.deepcopy(check.redirected)
+    made.offered = copy.deepcopy(check.offered)
+    made.tally = Tally(logging.getLogger("twin"))
+    made.seen = lambda _: None
     return made
 
 

@@ -88,9 +88,9 @@ async def way(*, fast: bool) -> AsyncIterator[Way]:
             started.connections.add(self)
             super().connection_made(transport)
 
-        def _finish(self, reply: Reply) -> None:
+        def finish(self, reply: Reply) -> None:
             started.answered += 1
-            super()._finish(reply)
+            super().finish(reply)
             started.waiting = max(started.waiting, self.transport.get_write_buffer_size())
 
     config = uvicorn.Config(

@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.access.identity_headers import NAMES
 from sidecar.commands import client_keys
-from sidecar.settings import Client, Limits, Pages, Server
+from sidecar.settings import App, Client, Limits, Pages, Server
 from tests.fakes.browser import NAVIGATION
 from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of, query
 
@@ -45,7 +45,7 @@ async def test_head_answers_as_get_does(world: World, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/auth/nothing", "/auth/login/", "/auth/check/", "/auth/CHECK", "/", "/other"]
+    "path", ["/auth/nothing", "/auth/login/", "/auth/check/", "/auth/CHECK", "//", "/other"]
 )
 async def test_an_unknown_address_has_a_page(world: World, path: str) -> None:
     missing = await world.browser().open(PUBLIC + path) if path.startswith("/auth") else None
@@ -53,9 +53,12 @@ async def test_an_unknown_address_has_a_page(world: World, path: str) -> None:
     assert (missing.status_code, code_of(missing).split("<")[0]) == (404, "not_found")
 
 
-async def test_the_prefix_without_its_slash_leads_to_the_profile(world: World) -> None:
-    moved = await world.browser().client.get(f"{PUBLIC}/auth")
-    assert moved.headers["location"] == f"{PUBLIC}/auth/"
+@pytest.mark.parametrize("path", ["/auth", "/", ""])
+async def test_the_front_page_and_the_prefix_without_its_slash_lead_to_the_profile(
+    world: World, path: str
+) -> None:
+    moved = await world.browser().client.get(PUBLIC + path)
+    assert (moved.status_code, moved.headers["location"]) == (302, f"{PUBLIC}/auth/")
 
 
 async def test_client_metadata_is_what_an_authorization_server_wants(world: World) -> None:
@@ -295,7 +298,7 @@ async def test_a_template_that_fails_while_it_is_shown_leaves_the_words(
     def broken(*_: object, **__: object) -> None:
         raise TypeError("broken on purpose")
 
-    monkeypatch.setattr(world.sidecar.gate._pages, "page", broken)
+    monkeypatch.setattr(world.sidecar.gate.pages, "page", broken)
     answer = await world.browser().open(f"{PUBLIC}/auth/nothing")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
     assert answer.text.startswith("Page not found.")
@@ -312,6 +315,124 @@ async def test_every_identity_header_is_on_every_allow_once_and_never_empty(worl
             assert len(allowed.headers.get_list(name)) == 1
             assert allowed.headers[name]
         assert allowed.headers["x-user-did"] == world.alice.did
+
+
+async def test_every_allow_carries_the_mark_and_nothing_else_does(world: World) -> None:
+    browser = world.browser()
+    for headers in (NAVIGATION, None):
+        assert "x-user-auth" not in (await browser.check(WIKI + "/", headers=headers)).headers
+    await world.sign_in(browser, world.alice)
+    for headers in (NAVIGATION, None, {"x-user-auth": "bypass"}, {"upgrade": "websocket", "origin": WIKI}):
+        allowed = await browser.check(WIKI + "/", headers=headers)
+        assert allowed.headers.get_list("x-user-auth") == ["signed-in"]
+    assert "x-user-auth" not in (await browser.check("https://other.club.net/", headers=NAVIGATION)).headers
+
+
+async def test_an_allow_carries_the_cookies_of_the_app_in_one_line_and_none_of_ours(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    ours = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
+    for sent, left in (
+        (ours, []),
+        (f'own=1; {ours}; b="x y"', ['own=1; b="x y"']),
+        (f"a=1; sidecar.session =x; {ours}", ["a=1"]),
+        ("a=1; " + ours + "; c=" + "x" * 2000, ["a=1; c=" + "x" * 2000]),
+    ):
+        for _ in range(2):
+            for host in (WIKI, BOARD, WIKI):
+                allowed = await browser.check(host + "/", headers={"cookie": sent})
+                assert allowed.headers.get_list("cookie") == left
+                assert allowed.content == b""
+
+
+async def test_a_refusal_says_nothing_of_the_cookies(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.bob)
+    ours = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
+    for cookie in ("own=1", f"own=1; {ours}"):
+        refused = await browser.check(BOARD + "/", headers={"cookie": cookie})
+        assert refused.status_code in (401, 403)
+        assert "cookie" not in refused.headers
+
+
+async def test_a_renewed_session_comes_with_the_cookies_of_the_app(world: World) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.later(2 * 86400)
+    ours = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
+    renewed = await browser.check(WIKI + "/", headers={"cookie": f"a=1; {ours}; b=2"})
+    assert (renewed.status_code, renewed.headers["cookie"]) == (200, "a=1; b=2")
+    assert "sidecar_session=" in renewed.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("proto", ["wss", "HTTPS", "https,http", "https, http"])
+async def test_a_proxy_that_spells_the_scheme_its_own_way_keeps_nobody_out(world: World, proto: str) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    ours = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
+    forwarded = {
+        "x-forwarded-host": "wiki.club.net:443",
+        "x-forwarded-uri": "/x",
+        "x-forwarded-method": "GET",
+        "x-forwarded-proto": proto,
+        "cookie": ours,
+    }
+    answer = await world.browser().client.get(f"{PUBLIC}/auth/check", headers=forwarded)
+    assert (answer.status_code, answer.headers["x-user-did"]) == (200, world.alice.did)
+
+
+@pytest.mark.parametrize(
+    ("uri", "canonical"),
+    [
+        ("/\u00fc.txt?q=\u00fc".encode(), "/%C3%BC.txt?q=%C3%BC"),
+        (b"https://wiki.club.net/a?b=c", "/a?b=c"),
+        ("http://wiki.club.net/\u00fc".encode(), "/%C3%BC"),
+    ],
+)
+async def test_an_address_in_a_rarer_form_can_be_signed_in_to_and_come_back_to(
+    world: World, uri: bytes, canonical: str
+) -> None:
+    forwarded = [
+        (b"x-forwarded-host", b"wiki.club.net"),
+        (b"x-forwarded-uri", uri),
+        (b"x-forwarded-method", b"GET"),
+        (b"x-forwarded-proto", b"https"),
+        *((name.encode(), value.encode()) for name, value in NAVIGATION.items()),
+    ]
+    browser = world.browser()
+    asked = await browser.client.get(f"{PUBLIC}/auth/check", headers=forwarded)
+    return_to = query(asked.headers["location"])["return_to"]
+    assert return_to == WIKI + canonical
+    back = await world.sign_in(browser, world.alice, return_to)
+    assert (back.status_code, back.headers["location"]) == (303, WIKI + canonical)
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+@pytest.mark.parametrize(
+    "path", ["/auth/login?return_to=https://wiki.club.net/", "/auth/", "/auth", "/auth/logout"]
+)
+async def test_a_site_without_our_pages_says_what_is_missing_instead_of_going_in_circles(
+    make: Make, signed_in: bool, path: str
+) -> None:
+    """Caddy asks about our own pages: the site of the public host lacks `import atproto-pages`."""
+    world = make(apps={"all": App(hosts=("*.club.net",), allow=("alice.pds.net",))})
+    await world.sidecar.start()
+    browser = world.browser()
+    if signed_in:
+        await world.sign_in(browser, world.bob)
+    for headers, kind in ((NAVIGATION, "text/html"), ({"accept": "*/*"}, "application/json")):
+        answer = await browser.check(PUBLIC + path, headers=headers)
+        assert (answer.status_code, code_of(answer)) == (500, "pages_missing")
+        assert answer.headers["content-type"].startswith(kind)
+        assert "import atproto-pages" in answer.text
+        assert "auth.club.net" in answer.text
+        assert "location" not in answer.headers
+    await world.sidecar.stop()
+
+
+async def test_the_same_path_on_an_apps_own_host_is_the_apps(world: World) -> None:
+    asked = await world.browser().check(f"{WIKI}/auth/login", headers=NAVIGATION)
+    assert asked.status_code == 302
 
 
 async def test_the_check_takes_nothing_from_its_own_query(world: World) -> None:

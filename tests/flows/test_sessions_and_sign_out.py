@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecar.check.check import _Offered
+from sidecar.check.renewals import Renewals
 from sidecar.errors import StoreUnavailable
 from sidecar.sessions.cookie import Session
 from sidecar.settings import App, Limits
@@ -481,7 +481,7 @@ async def test_who_signs_in_and_out_where_is_in_the_log_and_what_is_no_name_is_n
 
 
 def test_past_the_bound_nobody_is_offered_a_renewal_until_the_minute_is_over() -> None:
-    offers = _Offered()
+    offers = Renewals()
     assert all(offers.offer(f"{number:032x}", 0.0) for number in range(10_000))
     assert not offers.offer("one more", 59.0)
     assert offers.offer("one more", 60.0)

@@ -30,10 +30,12 @@ async def start(
     env: Mapping[str, str],
     certificates: Certificates | None = None,
     behind: Sequence[str] = (),
+    h2c: bool = False,
 ) -> Child:
     """Run Caddy on `caddyfile`, whose {$…} come from `env`; back when it accepts connections on `port`.
 
-    `behind`: networks of a proxy before it, whose word on the client's address it takes.
+    `behind`: networks of a proxy before it, whose word on the client's address it takes. `h2c`: HTTP/2 too,
+    without TLS.
     """
     folder.mkdir(parents=True, exist_ok=True)
     env = {**env, "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
@@ -42,6 +44,8 @@ async def start(
         add_tls(config, certificates)
     for server in config["apps"]["http"]["servers"].values() if behind else ():
         server["trusted_proxies"] = {"source": "static", "ranges": list(behind)}
+    for server in config["apps"]["http"]["servers"].values() if h2c else ():
+        server["protocols"] = ["h1", "h2c"]
     path = folder / "caddy.json"
     path.write_text(json.dumps(config, indent=1))
     child = await children.start(

@@ -80,9 +80,9 @@ async def recording(port: int, answer: Callable[[Message], Answer]) -> AsyncIter
                 request = await _message(parser, reader)
                 seen.append(request)
                 status, headers, body = answer(request)
-                head = h11.Response(
-                    status_code=status, headers=[*headers, ("Content-Length", str(len(body)))]
-                )
+                headers = [*headers, ("Content-Length", str(len(body)))]
+                sent = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+                head = h11.Response(status_code=status, headers=sent)
                 for event in (head, h11.Data(body), h11.EndOfMessage()):
                     writer.write(parser.send(event) or b"")
                 await writer.drain()

@@ -23,7 +23,7 @@ HABITS = {
     r"\bNone where\b|\"\" where\b": '"None if"',
     _WHO: '"people who …"',
     r"\bmend(s|ed|ing)?\b": '"fix"',
-    r"\b(is|are) no (?!longer|more|one\b)[a-z]+": '"isn\'t a …"',
+    r"(?<!here )\b(is|are) no (?!longer|more|one\b)[a-z]+": '"isn\'t a …"',
     r"\bnobody (is|was) told\b": '"nothing reports"',
     r"\bwhat is none\b|\bthat is none\b": '"that isn\'t one"',
     r"\bdon't add up\b": "an idiom that says nothing",

@@ -25,7 +25,7 @@ from .models import SCOPE, Client, Grant, PendingSignIn, Prompt, SignedIn, SignI
 
 log = logging.getLogger(__name__)
 
-_REVOCATION_DEADLINE = 3.0  # seconds, for all tokens together
+REVOCATION_DEADLINE = 3.0  # seconds, for all tokens together
 # What may stand in for a prompt that a server doesn't list: signing in anew lets a person choose, too.
 _PROMPTS: dict[Prompt, tuple[Prompt, ...]] = {"select_account": ("select_account", "login")}
 
@@ -114,7 +114,7 @@ class OAuthClient:
         channel = self._channel(grant)
         fault: Exception | None = None
         try:
-            async with asyncio.timeout(_REVOCATION_DEADLINE):
+            async with asyncio.timeout(REVOCATION_DEADLINE):
                 for token in grant.tokens:  # each, even if another was refused
                     try:
                         response = await channel.post(

@@ -21,7 +21,7 @@ from .pkce import challenge
 from .refusals import reason_of
 
 _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 9449, section 8.1, with a bound of our own
-_SERVERS = 1000  # whose nonces are remembered
+SERVERS = 1000  # whose nonces are remembered
 # Servers in use refuse a nonce that is minutes old, even if they ask for none, and the code is lost then.
 _LIFETIME = 60.0  # seconds
 
@@ -79,7 +79,7 @@ class Nonces:
         origin = origin_of(url)
         self._latest.pop(origin, None)
         self._latest[origin] = offered, self._now()
-        if len(self._latest) > _SERVERS:
+        if len(self._latest) > SERVERS:
             del self._latest[next(iter(self._latest))]
         return offered
 

@@ -63,7 +63,7 @@ class Outside:
         """One GET, without following a redirect. Raises NoAnswer, which says why there is none.
 
         `at`: an address to connect to instead of the name's own, with the name's SNI and Host. `unverified`:
-        take any certificate; what is sent is no secret.
+        take any certificate; what is sent isn't a secret.
         """
         parts = urlsplit(url)
         if not at:

@@ -79,7 +79,7 @@ def test_the_named_file_comes_first_then_the_environment_then_the_usual_places(
 
 
 def test_without_any_file_the_environment_alone_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_CANDIDATES", (Path("none.toml"),))
+    monkeypatch.setattr(cli, "CANDIDATES", (Path("none.toml"),))
     assert cli.config_path(None) is None
 
 
@@ -87,7 +87,7 @@ def test_without_any_file_the_environment_alone_is_read(monkeypatch: pytest.Monk
 def test_without_a_file_and_a_public_url_it_says_where_it_looked_and_what_makes_one(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    monkeypatch.setattr(cli, "_CANDIDATES", (Path("sidecar.toml"), elsewhere / "etc" / "sidecar.toml"))
+    monkeypatch.setattr(cli, "CANDIDATES", (Path("sidecar.toml"), elsewhere / "etc" / "sidecar.toml"))
     assert cli.main([command]) == cli.FAULTY_CONFIG
     first = capsys.readouterr().err.splitlines()[0]
     for words in (f"{elsewhere}/sidecar.toml", f"{elsewhere}/etc/sidecar.toml", "--config", "`sidecar init`"):

@@ -1,6 +1,7 @@
 """`sidecar init` and the keys file: what they write, and that nothing is lost or overwritten."""
 
 import json
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -166,9 +167,9 @@ def test_every_deployment_has_secrets_of_its_own(tmp_path: Path) -> None:
 
 def test_the_lines_for_caddy_have_a_site_for_every_host(tmp_path: Path) -> None:
     lines = init.caddyfile(init.init(tmp_path, SHARED))
-    for snippet in ("atproto-pages", "atproto-check", "atproto-app", "atproto"):
+    for snippet in re.findall(r"import (atproto[a-z-]*)", lines):
         assert f"\n({snippet}) {{\n" in f"\n{lines}"
-    assert "https://auth.sidecar.internal {\n\timport atproto-pages\n}\n" in lines
+    assert "https://auth.sidecar.internal {\n\tredir / /auth/\n\timport atproto-pages\n}\n" in lines
     assert "https://wiki.sidecar.internal {\n\timport atproto 127.0.0.1:3000" in lines
     assert "https://*.b.sidecar.internal {" in lines
     assert "SIDECAR_UPSTREAM" not in lines
@@ -177,6 +178,7 @@ def test_the_lines_for_caddy_have_a_site_for_every_host(tmp_path: Path) -> None:
 
 def test_one_host_for_both_is_one_site(tmp_path: Path) -> None:
     lines = init.caddyfile(init.init(tmp_path, ALONE))
+    assert "\tredir " not in lines
     assert "https://wiki.sidecar.internal {\n\timport atproto-pages\n\timport atproto 127.0.0.1:3000" in lines
 
 

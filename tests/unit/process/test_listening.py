@@ -93,13 +93,13 @@ def test_a_socket_in_use_is_left_alone(path: Path) -> None:
 
 def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
     path.write_text("mine")
-    assert "is no socket" in fault(server(path))
+    assert "isn't a socket" in fault(server(path))
     assert path.read_text() == "mine"
 
 
 def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "elsewhere")
-    assert "is no socket" in fault(server(path))
+    assert "isn't a socket" in fault(server(path))
 
 
 def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.request.forwarded import _SENT, _SINGLE, Unreadable, read
+from sidecar.access.foreign_headers import STRIPPED
+from sidecar.request.forwarded import SENT, SINGLE, Unreadable, read
 from tests.fakes.told import told
 
 Headers = list[tuple[bytes, bytes]]
@@ -64,7 +65,7 @@ def test_each_forwarded_header_is_required(name: str) -> None:
     assert reason(headers(**{f"x_forwarded_{name}": None})) == f"missing_x_forwarded_{name}"
 
 
-@pytest.mark.parametrize("name", sorted(_SINGLE))
+@pytest.mark.parametrize("name", sorted(SINGLE))
 def test_a_header_that_counts_may_be_there_once_only(name: bytes) -> None:
     others = [pair for pair in headers() if pair[0] != name]
     value = dict(headers()).get(name, b"x")
@@ -72,7 +73,7 @@ def test_a_header_that_counts_may_be_there_once_only(name: bytes) -> None:
     assert reason([*others, (name, value), (name, value)]) == f"repeated_{name.decode().replace('-', '_')}"
 
 
-@pytest.mark.parametrize("name", sorted(name for name in _SINGLE | _SENT if b"-" in name))
+@pytest.mark.parametrize("name", sorted(name for name in SINGLE | SENT if b"-" in name))
 @pytest.mark.parametrize("mark", [b"_", b"."])
 def test_underscore_and_dot_spellings_are_refused(name: bytes, mark: bytes) -> None:
     code = name.decode().replace("-", "_")
@@ -80,14 +81,55 @@ def test_underscore_and_dot_spellings_are_refused(name: bytes, mark: bytes) -> N
     assert reason([*headers(), (name.replace(b"-", mark, 1), b"x")]) == f"twin_of_{code}"
 
 
+@pytest.mark.parametrize("mark", [b"!", b"#", b"$", b"%", b"&", b"'", b"*", b"+", b"^", b"`", b"|", b"~"])
+def test_every_other_character_that_some_server_folds_is_refused_too(mark: bytes) -> None:
+    """lighttpd makes "_" of whatever is neither letter nor digit."""
+    for name in (b"x-user-did", b"x-user-auth", b"x-forwarded-host", b"remote-user", b"x-otterwiki-email"):
+        assert reason([*headers(), (name.replace(b"-", mark), b"x")]).startswith("twin_of_")
+
+
+@pytest.mark.parametrize("pattern", STRIPPED)
+@pytest.mark.parametrize("mark", [b"_", b"."])
+def test_other_spellings_of_other_conventions_identity_headers_are_refused(pattern: str, mark: bytes) -> None:
+    name = pattern.lower().strip("*").encode()
+    if b"-" in name:
+        assert reason([*headers(), (name.replace(b"-", mark), b"x")]) == "twin_of_a_stripped_header"
+    read([*headers(), (name, b"Caddy deletes it")])
+
+
+def test_odd_names_that_fold_into_nothing_that_matters_are_no_matter() -> None:
+    assert read([*headers(), (b"api_key", b"1"), (b"x.y", b"1"), (b"!", b"1")]).host == "app.example.com"
+
+
 def test_a_repeated_header_that_nobody_reads_is_no_matter() -> None:
     more = [(b"via", b"1"), (b"via", b"2"), (b"x-user-did", b"1"), (b"x-user-did", b"2")]
     assert told(read([*headers(), *more])) == told(read(headers()))
 
 
-@pytest.mark.parametrize("proto", ["", "HTTPS", "ws", "wss", "https,http", "https ", "ftp", "javascript"])
+@pytest.mark.parametrize(
+    "proto",
+    ["", ",", "ftp", "javascript", "https,ftp", "ftp,https", "https,", ",https", "https;http", "https http"],
+)
 def test_only_http_and_https_are_known(proto: str) -> None:
     assert reason(headers(x_forwarded_proto=proto)) == "bad_x_forwarded_proto"
+
+
+@pytest.mark.parametrize(
+    ("proto", "default_port"),
+    [
+        *((proto, "443") for proto in ("https", "HTTPS", "Https", "wss", "WSS", " https\t")),
+        *((proto, "80") for proto in ("http", "HTTP", "ws", "Ws")),
+        *((proto, "443") for proto in ("https,http", "https, http", "wss,http", "HTTPS ,\thttp,http")),
+        *((proto, "80") for proto in ("http,https", "ws,https")),
+    ],
+)
+def test_the_scheme_is_read_as_other_proxies_write_it_the_clients_own_first(
+    proto: str, default_port: str
+) -> None:
+    for port in ("80", "443"):
+        target = read(headers(x_forwarded_proto=proto, x_forwarded_host=f"app.example.com:{port}"))
+        expected = "app.example.com" if port == default_port else f"app.example.com:{port}"
+        assert target.host == expected
 
 
 @pytest.mark.parametrize(
@@ -131,7 +173,6 @@ def test_the_uri_is_kept_as_the_client_sent_it(uri: str) -> None:
         "*",
         "a",
         "?x",
-        "https://app.example.com/",
         "/a b",
         "/a#b",
         "/\t",
@@ -139,12 +180,66 @@ def test_the_uri_is_kept_as_the_client_sent_it(uri: str) -> None:
         "/\r\nx",
         "/\x00",
         "/\x7f",
-        "/\xfc",
+        "/\xfc\x01",
         " /",
+        "http:/x",
+        "http:///x",
+        "ftp://app.example.com/",
+        "https://",
+        "https://app.example.com#x",
+        "https://app.example.com/#x",
+        "https://app.example.com\\/x",
+        "https://user@app.example.com/",
+        "https://user:secret@app.example.com/",
+        "https://other.example.com/",
+        "https://app.example.com:8443/",
+        "https://app.example.com.evil.example/",
+        "https://app.example.com:x/",
+        "https://app.example.com /",
+        "https://b\u00fccher.example/",
+        "https:https://app.example.com/",
     ],
 )
 def test_a_uri_of_anything_but_a_visible_ascii_path_is_refused(uri: str) -> None:
     assert reason(headers(x_forwarded_uri=uri)) == "bad_x_forwarded_uri"
+
+
+@pytest.mark.parametrize(
+    ("sent", "canonical"),
+    [
+        ("/\u00fc.txt", "/%C3%BC.txt"),
+        ("/\u65e5\u672c/a%2Fb?q=\u00e9&x=%41", "/%E6%97%A5%E6%9C%AC/a%2Fb?q=%C3%A9&x=%41"),
+        ("/\U0001f33b", "/%F0%9F%8C%BB"),
+    ],
+)
+def test_raw_utf8_is_percent_encoded_as_a_browser_would(sent: str, canonical: str) -> None:
+    target = read(
+        [(name, sent.encode() if name == b"x-forwarded-uri" else value) for name, value in headers()]
+    )
+    assert target.uri == canonical
+
+
+def test_bytes_that_are_no_utf8_are_encoded_one_by_one() -> None:
+    assert read(headers(x_forwarded_uri="/a\xfc\xff?\x80")).uri == "/a%FC%FF?%80"
+
+
+@pytest.mark.parametrize(
+    ("sent", "canonical"),
+    [
+        ("https://app.example.com/a?b=c", "/a?b=c"),
+        ("http://app.example.com/a", "/a"),
+        ("HTTPS://App.Example.COM./a", "/a"),
+        ("https://app.example.com:443/a", "/a"),
+        ("https://app.example.com", "/"),
+        ("https://app.example.com?x=1", "/?x=1"),
+        ("https://app.example.com//a", "//a"),
+        ("https://app.example.com/https://evil.example/", "/https://evil.example/"),
+        ("https://app.example.com/\xc3\xbc", "/%C3%BC"),
+    ],
+)
+def test_the_absolute_form_means_its_path_and_query(sent: str, canonical: str) -> None:
+    """RFC 9112 section 3.2.2: a server must accept it."""
+    assert read(headers(x_forwarded_uri=sent)).uri == canonical
 
 
 @pytest.mark.parametrize("method", ["", "GET ", "G ET", "GET\n", "G/T", "(GET)", "G\xc9T", "X" * 65])
@@ -245,7 +340,7 @@ def test_what_is_no_websocket_upgrade_has_no_websocket_origin() -> None:
     assert read(headers(upgrade="h2c", origin="https://evil.example")).websocket_origin is None
 
 
-ANY_NAME = st.sampled_from([*sorted(_SINGLE | _SENT), b"cookie", b"accept", b"x_forwarded_uri"]) | st.binary(
+ANY_NAME = st.sampled_from([*sorted(SINGLE | SENT), b"cookie", b"accept", b"x_forwarded_uri"]) | st.binary(
     max_size=20
 )
 ANY_HEADERS = st.lists(st.tuples(ANY_NAME, st.binary(max_size=60)), max_size=12)
@@ -262,8 +357,8 @@ def test_the_reason_holds_nothing_that_a_client_sent(given_headers: Headers) -> 
     assert reason([pair for pair in given_headers if pair[0] != b"x-forwarded-proto"]) in {
         f"{fault}_{name.decode().replace('-', '_')}"
         for fault in ("missing", "repeated", "twin_of")
-        for name in _SINGLE | _SENT
-    }
+        for name in SINGLE | SENT
+    } | {"twin_of_a_stripped_header"}
 
 
 @given(
@@ -271,9 +366,13 @@ def test_the_reason_holds_nothing_that_a_client_sent(given_headers: Headers) -> 
         {
             b"x-forwarded-host": st.sampled_from([b"app.example.com", b"App.example.com.:443"])
             | st.binary(max_size=20),
-            b"x-forwarded-uri": st.binary(max_size=30).map(lambda tail: b"/" + tail),
+            b"x-forwarded-uri": st.builds(
+                lambda head, tail: head + tail,
+                st.sampled_from([b"/", b"https://app.example.com", b"http://app.example.com/"]),
+                st.binary(max_size=30),
+            ),
             b"x-forwarded-method": st.sampled_from([b"GET", b"POST"]) | st.binary(max_size=5),
-            b"x-forwarded-proto": st.sampled_from([b"http", b"https"]),
+            b"x-forwarded-proto": st.sampled_from([b"http", b"https", b"wss", b"HTTPS,http"]),
         }
     ),
     ANY_HEADERS,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sidecar.access.policy import Principal
-from sidecar.sessions.bearers import DUPLICATE, FORGED, NONE, UNKNOWN, Bearer, Bearers, Nobody
+from sidecar.sessions.bearers import DUPLICATE, FORGED, NONE, UNKNOWN, Bearer, Bearers, Brought, Nobody
 from sidecar.sessions.cookie import Session, Sessions
 from sidecar.sessions.feed import Feed
 from sidecar.settings import Limits, Settings
@@ -46,10 +46,14 @@ async def setup() -> Setup:
     return made
 
 
-def bearer(setup: Setup, header: bytes, now: float = NOW) -> Bearer:
-    found = setup.bearers.of([header], now)
-    assert isinstance(found, Bearer)
+def brought(setup: Setup, *headers: bytes, now: float = NOW) -> Brought:
+    found = setup.bearers.of(list(headers), now)
+    assert isinstance(found, Brought)
     return found
+
+
+def bearer(setup: Setup, header: bytes, now: float = NOW) -> Bearer:
+    return brought(setup, header, now=now).bearer
 
 
 async def test_a_live_session_is_its_bearer_and_stays_the_same_object(setup: Setup) -> None:
@@ -150,3 +154,22 @@ async def test_only_so_many_cookies_are_remembered() -> None:
     for _ in range(40):
         bearer(setup, setup.start()[1])
     assert len(setup.bearers) <= 8
+
+
+async def test_with_a_session_comes_what_is_left_of_its_cookies(setup: Setup) -> None:
+    _, header = setup.start()
+    assert brought(setup, header).cookies == b""
+    assert brought(setup, b"a=1; " + header + b"; b=2").cookies == b"a=1; b=2"
+    assert brought(setup, b"a=1", header, b"b=2; sidecar_session =x").cookies == b"a=1; b=2"
+
+
+async def test_the_same_header_brings_the_same_object_while_its_bearer_stands(setup: Setup) -> None:
+    session, header = setup.start()
+    line = b"a=1; " + header
+    first = brought(setup, line)
+    assert brought(setup, line) is first
+    assert brought(setup, header) is not first
+    setup.feed.apply(HandleFact(1, DID, None, NOW, NOW + 86400))
+    assert brought(setup, line) is not first
+    setup.feed.apply(Revocation(1, session.id, session.end))
+    assert setup.bearers.of([line], NOW) == Nobody("revoked", session)

@@ -1,5 +1,6 @@
 """Sign-ins under way: sealed, bound to a browser, used once."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 
 from sidecar.atproto.oauth import PendingSignIn
 from sidecar.signin.pending import ATTEMPTS_PER_BROWSER, LIFETIME, Attempt, PendingSignIns
+from sidecar.signin.sealing import Sealer
 from sidecar.store.memory import MemoryStore
 
 SECRET = "s" * 40
@@ -22,6 +24,8 @@ SIGN_IN = PendingSignIn(
     kid="kid",
 )
 ATTEMPT = Attempt(SIGN_IN, "https://wiki.club.net/x")
+KEY = hashlib.sha256(SIGN_IN.state.encode()).digest()
+SEALER = Sealer([SECRET], "pending-sign-in")
 
 
 class Clock:
@@ -66,7 +70,8 @@ async def test_an_attempt_expires(pending: PendingSignIns, clock: Clock) -> None
 
 async def test_nothing_of_it_can_be_read_in_the_store(pending: PendingSignIns, store: MemoryStore) -> None:
     binding = await pending.keep(ATTEMPT)
-    written = repr(store._records)
+    written = repr(await store.get("pending", KEY))
+    assert len(written) > 100
     for secret in (SIGN_IN.state, SIGN_IN.code_verifier, "private-part", binding, "wiki.club.net"):
         assert secret not in written
 
@@ -81,20 +86,20 @@ async def test_a_row_under_another_secret_or_of_another_version_counts_as_expire
     formers += [{"asked_again": None}, {"binding": None}]
     for former in formers:
         binding = await pending.keep(ATTEMPT)
-        ((key, (sealed, expires)),) = store._records["pending"].items()
-        record = json.loads(pending._sealer.open(sealed, key) or b"{}") | former
+        sealed = await store.get("pending", KEY)
+        assert sealed is not None
+        record = json.loads(SEALER.open(sealed, KEY) or b"{}") | former
         record = {name: value for name, value in record.items() if value is not None}
-        store._records["pending"][key] = (pending._sealer.seal(json.dumps(record).encode(), key), expires)
+        await store.put("pending", KEY, SEALER.seal(json.dumps(record).encode(), KEY), expires=clock() + 60)
         assert await pending.take(SIGN_IN.state, binding) is None
 
 
 @pytest.mark.parametrize("row", [b"[]", b"null", b"no json", b'{"binding": 1}'])
 async def test_a_row_that_says_something_else_counts_as_expired(
-    pending: PendingSignIns, store: MemoryStore, row: bytes
+    pending: PendingSignIns, store: MemoryStore, clock: Clock, row: bytes
 ) -> None:
     binding = await pending.keep(ATTEMPT)
-    ((key, (_, expires)),) = store._records["pending"].items()
-    store._records["pending"][key] = (pending._sealer.seal(row, key), expires)
+    await store.put("pending", KEY, SEALER.seal(row, KEY), expires=clock() + 60)
     assert await pending.take(SIGN_IN.state, binding) is None
 
 

@@ -162,7 +162,7 @@ def test_a_refused_nonce_is_forgotten_but_not_a_newer_one_of_another_sign_in() -
 def test_the_nonces_of_so_many_servers_are_remembered_and_the_oldest_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_SERVERS", 2)
+    monkeypatch.setattr(module, "SERVERS", 2)
     nonces, urls = Nonces(), [httpx.URL(f"https://{name}.net/") for name in "abc"]
     for url in (*urls[:2], urls[0], urls[2]):
         nonces.learn(url, answer(nonce=f"of-{url.host}"))

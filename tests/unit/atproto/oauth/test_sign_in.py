@@ -299,7 +299,7 @@ async def test_one_token_whose_revocation_is_refused_does_not_save_the_other() -
 async def test_a_revocation_that_hangs_is_given_up(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(client_module, "_REVOCATION_DEADLINE", 0.01)
+    monkeypatch.setattr(client_module, "REVOCATION_DEADLINE", 0.01)
     signed_in = await world.sign_in()
     world.network.hang(f"{PDS}/oauth/revoke")
     began = time.monotonic()
