@@ -1,7 +1,7 @@
 """Signing out here.
 
 Owns: `GET` and `POST /logout`: the page with the button, and the browser's cookies afterwards.
-Doesn't belong here: trying again to record a sign-out (recording.py). Signing out at the account's own server
+Doesn't belong here: trying again to record a sign-out (sessions/recording.py). Signing out at the account's own server
 isn't ours to do.
 """
 

@@ -17,7 +17,7 @@ the feed into memory: it asks for all entries after the last number it knows. So
   knows the number that the reader asked from. Another id, or a number that the store doesn't know, means that
   entries were lost. So does an entry that a process remembers and the store lacks (`lacking`). Then the
   process reads the feed from the start and writes back what it remembers (`write_back`). It lets nobody in
-  until both are done (feed.py).
+  until both are done (sessions/feed.py).
 - A verb that returns has been recorded where the next start of the sidecar will look. A store whose file was
   deleted or replaced raises StoreUnavailable instead, and opens what is there now.
 """
@@ -122,7 +122,7 @@ class Store(Protocol):
         """Record once and durably; a second call for the same session returns the first's entry."""
 
     async def is_revoked(self, session_id: str) -> bool:
-        """Whether the session has an entry of its own. For its account's, ask the feed (feed.py)."""
+        """Whether the session has an entry of its own. For its account's, ask the feed (sessions/feed.py)."""
 
     async def revoke_account(self, did: str, *, before: float, expires: float) -> AccountRevocation:
         """End every session of the account that began before `before`, durably.
