@@ -1,8 +1,8 @@
 """Signing out here.
 
 Owns: `GET` and `POST /logout`: the page with the button, and the browser's cookies afterwards.
-Doesn't belong here: trying again to record a sign-out (sessions/recording.py). Signing out at the account's own server
-isn't ours to do.
+Doesn't belong here: trying again to record a sign-out (sessions/recording.py). Signing out at the account's
+own server isn't ours to do.
 """
 
 import logging

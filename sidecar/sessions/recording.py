@@ -1,7 +1,8 @@
 """Sign-outs that the store may not have: written again until the feed shows them.
 
 Owns: what this process caused and hasn't seen in the feed yet, and the attempts to write it again.
-Doesn't belong here: what counts as signed out meanwhile (feed.py), what a person reads about it (account/logout.py).
+Doesn't belong here: what counts as signed out meanwhile (feed.py), what a person reads about it
+(account/logout.py).
 """
 
 import asyncio
