@@ -52,7 +52,7 @@ async def running(folder: Path, *, trusts: str) -> AsyncIterator[Network]:
         "APP_UPSTREAM": f"127.0.0.1:{app_port}",
     }
     async with recording(app_port, app) as passed, Children() as children:
-        command = [program("sidecar"), "serve", "--config", config]
+        command: list[str | Path] = [program("sidecar"), "serve", "--config", config]
         sidecar = await children.start("the sidecar", command, log=folder / "sidecar.log")
 
         async def started() -> bool:
