@@ -157,6 +157,13 @@ class IdentitySettings:
     handle_max_age: Annotated[
         float, Setting(values.duration, "age past which a verified handle opens nothing")
     ] = 86400.0
+    standing_max_age: Annotated[
+        float, Setting(values.duration, "time within which the sessions of a closed account end")
+    ] = 86400.0
+    private_servers: Annotated[
+        tuple[str, ...],
+        Setting(addresses.https_origins, "servers of your own that may have a private address"),
+    ] = ()
     fetch_timeout: Annotated[
         float, Setting(values.duration, "overall deadline of one request to someone's server")
     ] = 10.0
