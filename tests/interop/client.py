@@ -1,0 +1,51 @@
+"""The sidecar as a confidential client, whose keys change: `sidecar keygen`, as an operator types it, and a restart."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tests.lab.child import Child, ChildFailedError, program
+
+KEYS = "keys.json"
+
+
+class KeyedSidecar:
+    """`begin` starts it. The configuration names KEYS, beside itself."""
+
+    def __init__(self, config: Path, begin: Callable[[], Awaitable[Child]]) -> None:
+        self._config = config
+        self._begin = begin
+        self._child: Child | None = None
+
+    async def start(self) -> None:
+        self._child = await self._begin()
+
+    async def restart(self) -> None:
+        if self._child is not None:
+            await self._child.stop()
+        await self.start()
+
+    def kids(self) -> list[str]:
+        keys = json.loads(self._config.with_name(KEYS).read_text())["keys"]
+        return [key["kid"] for key in keys]
+
+    async def keygen(self, *arguments: str) -> None:
+        await _sidecar("keygen", f"--config={self._config}", *arguments)
+
+
+async def make_keys(folder: Path) -> None:
+    """A first key set, from `sidecar keygen`."""
+    keys = await _sidecar("keygen")
+    (folder / KEYS).touch(mode=0o600)
+    (folder / KEYS).write_text(keys)
+
+
+async def _sidecar(*arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        program("sidecar"), *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    if process.returncode:
+        raise ChildFailedError(f"sidecar {' '.join(arguments)}: {err.decode()}")
+    return out.decode()
