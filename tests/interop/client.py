@@ -1,4 +1,4 @@
-"""The sidecar as a confidential client, whose keys change: `sidecar keygen`, as an operator types it, and a restart."""
+"""The sidecar as a client whose keys change: `sidecar keygen`, as an operator types it, and a restart."""
 
 import asyncio
 import json

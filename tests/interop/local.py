@@ -1,6 +1,6 @@
-"""All pinned servers on this machine: each its own process under its own name, one PLC directory, one sidecar.
+"""All pinned servers on this machine, each a process under its own name; one PLC directory, one sidecar.
 
-    Chromium ──► Caddy (test CA) ──► the sidecar ──► pds-0-5-35.test, pds-0-4-217.test, …, PLC directory
+Chromium ──► Caddy (test CA) ──► the sidecar ──► pds-0-5-35.test, pds-0-4-217.test, …, PLC directory
 """
 
 import secrets
@@ -19,7 +19,11 @@ from tests.lab.certs import Certificates
 from tests.lab.child import Children
 from tests.lab.demo import start_app
 from tests.lab.ports import free_port
-from tests.lab.world import APP, AUTH, listening, start_caddy
+from tests.lab.world import listening, start_caddy
+
+DOMAIN = "sidecar.home.arpa"
+"""On the public suffix list, as releases before 0.4.176 want of a client_id, and yet nobody's (RFC 8375)."""
+AUTH, APP = f"https://auth.{DOMAIN}", f"https://app.{DOMAIN}"
 
 CONFIG = """
 public_url = "{auth}"
@@ -29,7 +33,7 @@ keys_file = "{keys}"
 
 [session]
 cookie_secrets = ["{secret}"]
-cookie_domain = "sidecar.internal"
+cookie_domain = "{domain}"
 
 [store]
 path = "sidecar.db"
@@ -43,7 +47,7 @@ attempts_per_address = 10000
 attempts_per_identifier = 10000
 
 [apps.app]
-hosts = ["app.sidecar.internal"]
+hosts = ["app.{domain}"]
 allow = ["*"]
 """
 
@@ -64,15 +68,22 @@ async def running(folder: Path, servers: Sequence[Server]) -> AsyncIterator[Lab]
     ports = {server.hostname: free_port() for server in servers}
     names = {f"{prefix}{host}:443": port for host, port in ports.items() for prefix in ("", "*.")}
     names |= {f"{urlsplit(url).hostname}:443": https for url in (AUTH, APP)}
-    tls = certs.issue(folder / "tls", ["*.sidecar.internal", *(name.partition(":")[0] for name in names)])
+    tls = certs.issue(folder / "tls", [f"*.{DOMAIN}", *(name.partition(":")[0] for name in names)])
     async with Children() as children:
         await network.start(children, folder / "plc", plc_port=plc, servers=[], accounts=[])
         houses = [
-            House(children, folder / each.hostname, each, ports[each.hostname], plc, tls, names) for each in servers
+            House(children, folder / each.hostname, each, ports[each.hostname], plc, tls, names)
+            for each in servers
         ]
         subjects = [await house.open() for house in houses]
         config = folder / "sidecar.toml"
-        values = {"auth": AUTH, "keys": KEYS, "secret": secrets.token_urlsafe(32), "plc": f"http://localhost:{plc}"}
+        values = {
+            "auth": AUTH,
+            "domain": DOMAIN,
+            "keys": KEYS,
+            "secret": secrets.token_urlsafe(32),
+            "plc": f"http://localhost:{plc}",
+        }
         config.write_text(CONFIG.format(**values))
         await make_keys(folder)
         begin = partial(
@@ -133,5 +144,3 @@ class House:
             names=self.names,
             release=self.server.release,
         )
-
-

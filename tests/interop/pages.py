@@ -1,7 +1,7 @@
 """A browser's way through the pages of any server: a password where one is asked for, yes to what follows.
 
-Servers word their pages differently, so nothing here is exact. What can't be found by these rules is for a person to
-click, in a browser that shows itself (`--show`).
+Servers word their pages differently, so nothing here is exact. What these rules don't find, a person clicks in a
+browser that shows its window (`--show`).
 """
 
 import asyncio
@@ -13,7 +13,9 @@ from playwright.async_api import Error, Locator, Page
 
 from tests.lab.network import Account
 
-YES = re.compile(r"^\s*(sign in|log in|login|authori[sz]e|allow|accept|approve|continue|next)\s*$", re.IGNORECASE)
+YES = re.compile(
+    r"^\s*(sign in|log in|login|authori[sz]e|allow|accept|approve|continue|next)\s*$", re.IGNORECASE
+)
 NAME = "input[name=username], input[name=identifier], input[autocomplete=username]"
 PASSWORD = "input[type=password]:visible"
 PATIENCE = 60.0  # seconds for all pages of one server
@@ -27,22 +29,26 @@ class Stuck(Exception):
 
 
 async def through(
-    page: Page, account: Account, *, ours: set[str], patience: float = PATIENCE, before_consent: Hook | None = None
+    page: Page,
+    account: Account,
+    *,
+    ours: set[str],
+    patience: float = PATIENCE,
+    before_password: Hook | None = None,
 ) -> None:
     """Answer the server's pages until the browser is on one of `ours` (hosts) again.
 
-    `before_consent` runs once, when the password was accepted and one more answer is due.
+    `before_password` runs once, when the server asks for it.
     """
-    given = False
     try:
         async with asyncio.timeout(patience):
             while urlsplit(page.url).netloc not in ours:
                 if await page.locator(PASSWORD).count():
-                    given = await _give_password(page, account) or given
+                    if before_password is not None:
+                        await before_password()
+                        before_password = None
+                    await _give_password(page, account)
                 elif (button := await _yes(page)) is not None:
-                    if given and before_consent is not None:
-                        await before_consent()
-                        before_consent = None
                     await _click(button)
                 await asyncio.sleep(PAUSE)
     except TimeoutError:
@@ -50,8 +56,8 @@ async def through(
     await page.wait_for_load_state()
 
 
-async def _give_password(page: Page, account: Account) -> bool:
-    """Fill in the form and send it; whether it went."""
+async def _give_password(page: Page, account: Account) -> None:
+    """Fill in the form and send it."""
     try:
         name = page.locator(NAME).first
         if await name.count() and await name.is_editable():
@@ -61,8 +67,7 @@ async def _give_password(page: Page, account: Account) -> bool:
         await field.press("Enter", timeout=2000)
         await field.wait_for(state="detached", timeout=5000)
     except Error:  # the page changed meanwhile; the next look tells
-        return False
-    return True
+        return
 
 
 async def _yes(page: Page) -> Locator | None:

@@ -1,6 +1,6 @@
 """What is tried at each server, and what came of it.
 
-Doesn't belong here: starting the programs (local.py, by_hand.py), the way through a server's pages (pages.py).
+Doesn't belong here: starting the programs (local.py, by_hand.py), the way through pages (pages.py).
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A server with an account. `forget_nonces` makes sure that it refuses every nonce that it gave out so far."""
+    """A server with an account. `forget_nonces`: it then refuses every nonce that it gave out before."""
 
     url: str
     account: Account
@@ -62,7 +62,7 @@ class Visitor:
         self._browser = browser
         self._site = site
 
-    async def did(self, subject: Subject, identifier: str, before_consent: Hook | None = None) -> str:
+    async def did(self, subject: Subject, identifier: str, before_password: Hook | None = None) -> str:
         """The DID that the app was given after somebody signed in with `identifier`."""
         async with self._page() as page:
             await page.goto(self._site.app)
@@ -70,15 +70,15 @@ class Visitor:
                 await start(page, identifier)
             hosts = set(self._site.hosts)
             await pages.through(
-                page, subject.account, ours=hosts, patience=subject.patience, before_consent=before_consent
+                page, subject.account, ours=hosts, patience=subject.patience, before_password=before_password
             )
             if not page.url.startswith(self._site.app) or "/auth/" in page.url:
                 raise Refused(await _reason(page))
             return (await shown(page)).get("x-user-did", ["none"])[0]
 
-    async def check(self, subject: Subject, identifier: str, before_consent: Hook | None = None) -> None:
+    async def check(self, subject: Subject, identifier: str, before_password: Hook | None = None) -> None:
         """The same; Refused if it is somebody else's."""
-        did = await self.did(subject, identifier, before_consent)
+        did = await self.did(subject, identifier, before_password)
         if did != subject.did:
             raise Refused(f"signed in as {did}, not as {subject.did}")
 
@@ -100,10 +100,13 @@ async def outcome(trial: Awaitable[None]) -> str:
     return YES
 
 
-async def identifiers(visitor: Visitor, subject: Subject) -> list[str]:
+async def identifiers(visitor: Visitor, subject: Subject) -> tuple[str, str, str]:
     """By handle, by DID, by server."""
-    asked = (subject.account.handle, subject.did, subject.url)
-    return [await outcome(visitor.check(subject, each)) for each in asked]
+    return (
+        await outcome(visitor.check(subject, subject.account.handle)),
+        await outcome(visitor.check(subject, subject.did)),
+        await outcome(visitor.check(subject, subject.url)),
+    )
 
 
 async def nonces(visitor: Visitor, subject: Subject) -> str:
@@ -124,7 +127,7 @@ async def nonces(visitor: Visitor, subject: Subject) -> str:
 
         await visitor.check(subject, subject.account.handle, forget)
         if not done:
-            raise Refused("the server asked for no consent, so no nonce changed in the middle")
+            raise Refused("the server asked for no password, so no nonce changed in the middle")
 
     found = await outcome(between())
     return await outcome(within()) if found == YES and subject.restarts else found
@@ -181,6 +184,10 @@ def in_words(after: float | None) -> str:
 
 async def _reason(page: Page) -> str:
     """The code of our own error page, and what the server said."""
-    code = await page.locator("code").first.text_content(timeout=2000) if await page.locator("code").count() else None
+    code = (
+        await page.locator("code").first.text_content(timeout=2000)
+        if await page.locator("code").count()
+        else None
+    )
     said = await page.locator("q").first.text_content() if await page.locator("q").count() else None
     return ": ".join(part for part in (code or page.url.partition("?")[0], said) if part)

@@ -16,6 +16,7 @@ import httpcore
 
 from sidecar.atproto import transport
 from sidecar.commands import cli
+from sidecar.config_file import consistency
 
 PREFIX = "127.77"
 NAMES: dict[str, int] = json.loads(os.environ["LAB_NAMES"])
@@ -41,4 +42,6 @@ async def connect(address: str, port: int) -> httpcore.AsyncNetworkStream:
 
 if __name__ == "__main__":
     transport.resolve, transport.connect = resolve, connect
+    # home.arpa (RFC 8375) is nobody's, as .internal is; only the lab allows development servers there.
+    consistency._RESERVED_TLDS |= {"arpa"}
     sys.exit(cli.main())
