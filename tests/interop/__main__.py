@@ -18,9 +18,10 @@ from tests.interop import by_hand, local, report, servers, trials
 from tests.interop.by_hand import Wanted
 from tests.interop.report import Report, Row
 from tests.interop.trials import Visitor
-from tests.lab import node
+from tests.lab import demo, node
 from tests.lab.browser import chromium
 from tests.lab.child import ChildFailedError, program
+from tests.lab.ports import taken
 
 ARTIFACTS = node.ROOT / "artifacts" / "interop"
 
@@ -49,9 +50,8 @@ async def there(wanted: Wanted) -> Row:
         chromium(alone=False, headless=not wanted.show) as browser,
     ):
         visitor = Visitor(browser, site)
-        subject = await by_hand.subject(visitor, wanted)
-        results = (*await trials.identifiers(visitor, subject), await trials.nonces(visitor, subject))
-    name, version = wanted.name or subject.url.partition("://")[2], await by_hand.version(wanted)
+        results = await by_hand.results(visitor, wanted)
+    name, version = wanted.name or wanted.pds.partition("://")[2], await by_hand.version(wanted)
     return Row(name, version, today(), *results, "not tried: the loopback client has no keys", "by hand")
 
 
@@ -101,6 +101,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     chosen = arguments()
+    if chosen.pds and (used := [f"{port} ({what})" for port, what in demo.PORTS.items() if taken(port)]):
+        print(f"In use, and needed: port {', '.join(used)}. Stop what listens there.", file=sys.stderr)
+        return 1
     started = time.monotonic()
     try:
         rows = try_all(chosen)

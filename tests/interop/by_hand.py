@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+from playwright.async_api import Error
 
+from tests.interop import pages, trials
+from tests.interop.pages import Stuck
 from tests.interop.trials import Refused, Site, Subject, Visitor
 from tests.lab import caddy, service
 from tests.lab.child import Children
 from tests.lab.demo import APP, CADDY, SIDECAR, start_app
 from tests.lab.network import Account
 
+NOT_TRIED = "not tried: no sign-in by handle"
 TOO_OLD = 310.0  # seconds; the longest that a server in use accepts a nonce is 300
 LIMITS = {"SIDECAR_LIMITS_ATTEMPTS_PER_ADDRESS": "10000", "SIDECAR_LIMITS_ATTEMPTS_PER_IDENTIFIER": "10000"}
 
@@ -42,21 +46,25 @@ async def running(folder: Path, wanted: Wanted) -> AsyncIterator[Site]:
         yield Site(f"http://127.0.0.1:{CADDY}", frozenset({f"127.0.0.1:{CADDY}"}))
 
 
-async def subject(visitor: Visitor, wanted: Wanted) -> Subject:
-    """The account, whose DID a first sign-in by handle shows."""
+async def results(visitor: Visitor, wanted: Wanted) -> tuple[str, str, str, str]:
+    """By handle, by DID, by server, nonces. The first sign-in shows the account's DID."""
+    subject = _subject(wanted)
+    try:
+        did = await visitor.did(subject, wanted.handle)
+    except (Refused, Stuck, Error) as failure:
+        return f"no: {str(failure).splitlines()[0]}", NOT_TRIED, NOT_TRIED, NOT_TRIED
+    subject = replace(subject, did=did)
+    return (*await trials.identifiers(visitor, subject), await trials.nonces(visitor, subject))
+
+
+def _subject(wanted: Wanted) -> Subject:
     account = Account(wanted.handle, wanted.password, wanted.pds)
-    patience = 300.0 if wanted.show else 60.0
 
     async def forget_nonces() -> None:
-        if wanted.restart is None:
-            await asyncio.sleep(TOO_OLD)
-        else:
-            await _restart(wanted)
+        await (_restart(wanted) if wanted.restart else asyncio.sleep(TOO_OLD))
 
-    found = Subject(wanted.pds, account, "", forget_nonces, wanted.restart is not None, patience)
-    return Subject(
-        found.url, account, await visitor.did(found, wanted.handle), forget_nonces, found.restarts, patience
-    )
+    patience = 300.0 if wanted.show else pages.PATIENCE  # a person clicks more slowly
+    return Subject(wanted.pds, account, "", forget_nonces, wanted.restart is not None, patience)
 
 
 async def version(wanted: Wanted) -> str:

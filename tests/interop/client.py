@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.lab.child import Child, ChildFailedError, program
+from tests.lab.child import Child, ChildFailedError
+from tests.lab.node import ROOT
 
 KEYS = "keys.json"
 
@@ -42,8 +45,12 @@ async def make_keys(folder: Path) -> None:
 
 
 async def _sidecar(*arguments: str) -> str:
+    """The command, as the lab serves it (serve.py): it takes the lab's own domain for a private one."""
     process = await asyncio.create_subprocess_exec(
-        program("sidecar"), *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "tests.lab.serve", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "LAB_NAMES": "{}", "PYTHONPATH": str(ROOT)},
     )
     out, err = await process.communicate()
     if process.returncode:

@@ -1,7 +1,7 @@
 """A browser's way through the pages of any server: a password where one is asked for, yes to what follows.
 
-Servers word their pages differently, so nothing here is exact. What these rules don't find, a person clicks in a
-browser that shows its window (`--show`).
+Servers word their pages differently, so nothing here is exact. What these rules don't find, a person clicks
+in a browser that shows its window (`--show`).
 """
 
 import asyncio

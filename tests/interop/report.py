@@ -1,4 +1,4 @@
-"""docs/interop.md: written from rows, and read back into them, so that a run by hand changes its own row alone.
+"""docs/interop.md, written from rows and read back into them: a run by hand changes its own row alone.
 
 The words around the table are in page.md.
 """

@@ -1,7 +1,7 @@
 """Which servers `make interop` starts: releases of the reference PDS, each pinned with all that it needs.
 
-The newest is the lab's own (tests/lab/package-lock.json); older ones are in releases/. Why there are no others
-is in page.md.
+The newest is the lab's own (tests/lab/package-lock.json); older ones are in releases/. Why there are no
+others is in page.md.
 """
 
 import json

@@ -95,8 +95,8 @@ async def outcome(trial: Awaitable[None]) -> str:
     """ "yes", or "no" with its reason."""
     try:
         await trial
-    except (Refused, Stuck, Error) as failure:
-        return f"no: {str(failure).splitlines()[0]}"
+    except (Refused, Stuck, Error, TimeoutError) as failure:
+        return f"no: {(str(failure) or type(failure).__name__).splitlines()[0]}"
     return YES
 
 
