@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import datetime as dt
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ ARTIFACTS = node.ROOT / "artifacts" / "interop"
 
 async def here(chosen: Sequence[servers.Server]) -> list[Row]:
     """A row for each server, all of them started on this machine."""
+    shutil.rmtree(ARTIFACTS, ignore_errors=True)
     say(f"Starting {len(chosen)} servers …")
     async with local.running(ARTIFACTS, chosen) as lab, chromium(lab.names) as browser:
         visitor = Visitor(browser, lab.site)
@@ -46,13 +48,12 @@ async def here(chosen: Sequence[servers.Server]) -> list[Row]:
 async def there(wanted: Wanted) -> Row:
     """The row of a server that runs already."""
     async with (
-        by_hand.running(ARTIFACTS, wanted) as site,
+        by_hand.running(ARTIFACTS / "by-hand", wanted) as found,
         chromium(alone=False, headless=not wanted.show) as browser,
     ):
-        visitor = Visitor(browser, site)
-        results = await by_hand.results(visitor, wanted)
+        results = await by_hand.results(Visitor(browser, found.site), wanted, found.client)
     name, version = wanted.name or wanted.pds.partition("://")[2], await by_hand.version(wanted)
-    return Row(name, version, today(), *results, "not tried: the loopback client has no keys", "by hand")
+    return Row(name, version, today(), *results)
 
 
 def programs() -> str:
@@ -81,6 +82,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.interop", description=__doc__)
     parser.add_argument("--pds", metavar="URL", help="a running server, as https://pds.example.net")
     parser.add_argument("--handle", help="an account there; its password is in $INTEROP_PASSWORD")
+    parser.add_argument(
+        "--public-url", default="", metavar="URL", help="our own public name: tries keys, too"
+    )
     parser.add_argument("--restart", metavar="COMMAND", help="restarts the server, so that its nonces change")
     parser.add_argument("--name", default="", help="what the table calls the server")
     parser.add_argument("--version", default="", help="what the table says of its version")
@@ -122,6 +126,7 @@ def try_all(chosen: argparse.Namespace) -> list[Row]:
         wanted = Wanted(
             chosen.pds, chosen.handle, os.environ["INTEROP_PASSWORD"],
             restart=chosen.restart, name=chosen.name, version=chosen.version, show=chosen.show,
+            public_url=chosen.public_url,
         )  # fmt: skip
         rows = [asyncio.run(there(wanted))]
         page = report.read(chosen.page.read_text("utf-8"))

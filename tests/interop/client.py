@@ -45,9 +45,9 @@ async def make_keys(folder: Path) -> None:
 
 
 async def _sidecar(*arguments: str) -> str:
-    """The command, as the lab serves it (serve.py): it takes the lab's own domain for a private one."""
+    """The command, by serve.py: it takes the lab's own domain for a private one."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.lab.serve", *arguments),
+        *(sys.executable, "-m", "tests.interop.serve", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "LAB_NAMES": "{}", "PYTHONPATH": str(ROOT)},

@@ -94,6 +94,7 @@ async def running(folder: Path, servers: Sequence[Server]) -> AsyncIterator[Lab]
             env=listening(listen),
             names=names,
             certificates=tls,
+            module="tests.interop.serve",
         )
         client = KeyedSidecar(config, begin)
         await client.start()

@@ -179,7 +179,7 @@ def in_words(after: float | None) -> str:
     """The note on a key."""
     if after is None:
         return ""
-    return "takes a new key at once" if after < 60 else f"takes a new key after {after / 60:.0f} min"
+    return "took the new key at once" if after < 60 else f"took the new key after {after / 60:.0f} min"
 
 
 async def _reason(page: Page) -> str:

@@ -16,7 +16,6 @@ import httpcore
 
 from sidecar.atproto import transport
 from sidecar.commands import cli
-from sidecar.config_file import consistency
 
 PREFIX = "127.77"
 NAMES: dict[str, int] = json.loads(os.environ["LAB_NAMES"])
@@ -40,8 +39,11 @@ async def connect(address: str, port: int) -> httpcore.AsyncNetworkStream:
     return await real_connect(address, port)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """The command, with these names."""
     transport.resolve, transport.connect = resolve, connect
-    # home.arpa (RFC 8375) is nobody's, as .internal is; only the lab allows development servers there.
-    consistency._RESERVED_TLDS |= {"arpa"}
-    sys.exit(cli.main())
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

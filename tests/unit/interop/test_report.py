@@ -9,7 +9,7 @@ from tests.interop import report
 from tests.interop.report import Report, Row
 
 ROW = Row(
-    "@atproto/pds", "0.5.35", "2026-11-26", "yes", "yes", "yes", "yes", "yes", "takes a new key at once"
+    "@atproto/pds", "0.5.35", "2026-11-26", "yes", "yes", "yes", "yes", "yes", "took the new key at once"
 )
 OTHER = replace(ROW, server="pds.example.net", version="2.0", keys="not tried: no keys", note="by hand")
 REPORT = Report("atproto-sidecar 0.1.0, Caddy v2.11.7", [ROW, OTHER])
