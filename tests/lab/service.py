@@ -52,7 +52,7 @@ async def start_with_names(
     name: str = "the sidecar",
     module: str = "tests.lab.serve",
 ) -> Child:
-    """The same, where `names` ("host:port" → port on loopback) are the whole internet. `module`: what runs."""
+    """The same, where `names` ("host:port" → port on loopback) are the whole internet. `module` runs it."""
     argv: list[str | Path] = [sys.executable, "-m", module, "serve", "--config", config]
     lab = {
         "LAB_NAMES": json.dumps(dict(names)),
