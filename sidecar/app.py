@@ -150,7 +150,7 @@ class Sidecar:
             pages=pages,
             now=now,
         )
-        logout = Logout(settings, sessions=sessions, store=store, feed=feed, visitors=visitors, pages=pages)
+        logout = Logout(settings, sessions=sessions, feed=feed, visitors=visitors, pages=pages)
         profile = Profile(
             settings,
             network=self.network,

@@ -1,7 +1,8 @@
 """Signing out here.
 
-Owns: `GET` and `POST /logout`: the page with the button, and the revocation.
-Doesn't belong here: signing out at the account's own server, which isn't ours to do.
+Owns: `GET` and `POST /logout`: the page with the button, and the browser's cookies afterwards.
+Doesn't belong here: trying again to record a sign-out (sessions/recording.py). Signing out at the account's
+own server isn't ours to do.
 """
 
 import logging
@@ -15,7 +16,6 @@ from sidecar.replies.responses import response, set_cookies
 from sidecar.sessions.cookie import Session, Sessions, cookie_name, set_cookie
 from sidecar.sessions.feed import Feed
 from sidecar.settings import Settings
-from sidecar.store import Revocation, Store
 from sidecar.visit.cross_site import refuse_cross_site
 from sidecar.visit.visitors import Visitors, body, cookies
 
@@ -32,7 +32,6 @@ class Logout:
         settings: Settings,
         *,
         sessions: Sessions,
-        store: Store,
         feed: Feed,
         visitors: Visitors,
         pages: Pages,
@@ -42,14 +41,13 @@ class Logout:
         self._secure = not settings.loopback
         self._marker = cookie_name("sidecar_signed_out", secure=self._secure)
         self._sessions = sessions
-        self._store = store
         self._feed = feed
         self._visitors = visitors
         self._pages = pages
 
     async def show(self, request: Request) -> Response:
         """`GET /logout`: a page with the button; a link alone signs nobody out."""
-        session = await self._visitors.session(request)
+        session = await self._visitors.session(request) or self._unrecorded(request)
         if session is not None:
             session = session._replace(handle=self._visitors.principal(session).handle)
         return response(self._pages.page(200, "sign_out", session=session))
@@ -57,29 +55,35 @@ class Logout:
     async def sign_out(self, request: Request) -> Response:
         """`POST /logout`: the session is revoked everywhere and its cookie deleted.
 
-        Of two session cookies, one of which somebody else must have planted, whatever we signed is revoked.
+        The cookie stays if the sign-out isn't recorded, so that the person can try again. Of two session
+        cookies, one of which somebody else must have planted, whatever we signed is revoked.
         """
         refuse_cross_site(request.scope["headers"], self._public_url)
         await body(request)
-        found = [self._sessions.verify(value) for value in self._sessions.find_all(cookies(request))]
-        sessions = {session.id: session for session in found if session is not None}
-        recorded = [await self._revoke(session) for session in sessions.values()]
+        recorded = [await self._revoke(session) for session in self._ours(request)]
+        if not all(recorded):
+            return response(self._pages.page(503, "signed_out", [(b"retry-after", b"5")], recorded=False))
         marker = set_cookie(self._marker, "1", max_age=_REMEMBERED, secure=self._secure)
         headers = set_cookies([*self._sessions.deletions(request.scope["path"]), marker])
         if not recorded:
             return response(self._pages.page(200, "sign_out", headers, session=None))
-        status = 200 if all(recorded) else 503
-        return response(self._pages.page(status, "signed_out", headers, recorded=all(recorded)))
+        return response(self._pages.page(200, "signed_out", headers, recorded=True))
+
+    def _ours(self, request: Request) -> list[Session]:
+        """The sessions whose cookies the browser sent, dead or alive."""
+        found = [self._sessions.verify(value) for value in self._sessions.find_all(cookies(request))]
+        return list({session.id: session for session in found if session is not None}.values())
+
+    def _unrecorded(self, request: Request) -> Session | None:
+        """The session that was to end and may still be good elsewhere."""
+        return next((each for each in self._ours(request) if self._feed.unrecorded(each.id)), None)
 
     async def _revoke(self, session: Session) -> bool:
-        """False where only this process knows of it: the cookie is gone, but a copy might still be good
-        elsewhere.
-        """
+        """False if only this process knows of it so far."""
         details = {"did": session.did, "session": session.id[:8], "host": self._public_host}
         try:
-            self._feed.apply(await self._store.revoke(session.id, expires=session.end))
+            await self._feed.revoke(session.id, expires=session.end)
         except StoreUnavailable as error:
-            self._feed.apply(Revocation(0, session.id, session.end))
             log.warning(
                 "sign-out not recorded",
                 extra={"event": "sign_out_not_recorded", "reason": str(error), **details},

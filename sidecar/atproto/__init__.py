@@ -8,28 +8,31 @@
     pending, url = await client.start(identifier)          # keep `pending`, send the browser to `url`
     signed_in = await client.finish(pending, query)        # the browser came back with `query`
 
-What happens in between. Someone says she is alice.example.com. Her domain is asked which *DID* that is, over
-DNS and HTTPS at once (`identity/handles.py`). The DID's document tells two things: the handle it calls its
-own, and the server that holds its account (`identity/document.py`). The first must be the handle we came
-from, for anyone can point a domain at somebody else's DID, and anyone can claim a handle. So we know who is
-meant (`identity/directory.py`), but not yet who is there. The server names an authorization server, and that
-one lets her sign in and sends her back with a code, which we trade for a token that carries a DID
-(`oauth/`). That is a stranger's word, so the road is walked once more from its end: this DID, its document,
-its server, its authorization server. If it leads to the one that gave us the token, she is who she says, and
-the tokens can go.
+What happens in between:
 
-All along, strangers choose the servers we talk to. So there is one way out to the network (`fetch.py`), and
-it doubts everything: where a name leads, how long an answer takes, how large it is, what it claims to be.
-What can go wrong is one tree (`errors.py`): what doesn't exist, what is refused, and what is merely down are
-told apart throughout, so that an outage is never told as "no such account".
+1. Somebody says that she is alice.example.com. We ask her domain for the *DID*, over DNS and HTTPS at once
+   (`identity/handles.py`).
+2. The DID's document names two things: its handle, and the server that holds the account
+   (`identity/document.py`). The handle must be the one we came from: anyone can point a domain at somebody
+   else's DID, and anyone can claim a handle. Now we know which account is meant (`identity/directory.py`).
+3. The server names an authorization server. There she signs in, and it sends her back with a code. We trade
+   the code for a token that carries a DID (`oauth/`).
+4. So far, that is the word of a stranger's server. So we start again from the other end: this DID, its
+   document, its server, its authorization server. If that is the server that gave us the token, she is the
+   person she says. Then the tokens are revoked.
+
+Strangers choose the servers we talk to. So there is one way out to the network (`fetch.py`). It checks
+everything: where a name leads, how long an answer takes, how large it is, what it claims to be. The errors
+are one tree (`errors.py`). Every part keeps three kinds apart: what doesn't exist, what is refused, what is
+only down. So an outage never looks like "no such account".
 
     syntax.py      names: Did, Handle, ServerUrl; what people type
     fetch.py       Fetcher: the one way out; transport.py the guard under it, addresses.py what is public
     identity/      documents, handles, Directory
     oauth/         the sign-in itself
 
-The names below are imported when they are first used: who needs the syntax of names only doesn't pay for the
-rest.
+The names below are imported when they are first used. A program that needs only the syntax of names doesn't
+pay for the rest.
 """
 
 from importlib import import_module

@@ -16,6 +16,8 @@ Doesn't belong here: the words that a person reads (sidecar/replies/words.py).
     ├── FetchError
     │   ├── ServerUnreachable      transient: refused, timed out, DNS fault, 5xx, 408, 425, 429
     │   │   ├── HostNotFound       the server's name has no address
+    │   │   ├── CertificateRefused the server's certificate isn't valid: Expired, ForAnotherName,
+    │   │   │                      FromUnknownIssuer, or something else
     │   │   └── RequestRefused     403: the server, or the edge before it, doesn't talk to us
     │   ├── ForbiddenAddress       the name leads to an address that isn't public unicast
     │   └── UnexpectedResponse     wrong status, type, size, redirect or shape
@@ -31,7 +33,9 @@ Doesn't belong here: the words that a person reads (sidecar/replies/words.py).
         └── InvalidTokenResponse   the token response breaks a rule
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+IdentifierKind = Literal["nothing", "word", "handle", "did", "email", "link"]
 
 
 class AtprotoError(Exception):
@@ -42,7 +46,14 @@ class AtprotoError(Exception):
 
 
 class InvalidIdentifier(AtprotoError):
+    """`read`: what a person typed, cleaned and cut, to be shown to that person only; `kind`: read as what."""
+
     code = "invalid_identifier"
+
+    def __init__(self, message: str, *, read: str = "", kind: IdentifierKind = "nothing") -> None:
+        super().__init__(message)
+        self.read = read
+        self.kind = kind
 
 
 class IdentityError(AtprotoError):
@@ -86,6 +97,22 @@ class ServerUnreachable(FetchError):
 
 class HostNotFound(ServerUnreachable):
     code = "host_not_found"
+
+
+class CertificateRefused(ServerUnreachable):
+    code = "certificate_refused"
+
+
+class CertificateExpired(CertificateRefused):
+    code = "certificate_expired"
+
+
+class CertificateForAnotherName(CertificateRefused):
+    code = "certificate_for_another_name"
+
+
+class CertificateFromUnknownIssuer(CertificateRefused):
+    code = "certificate_from_unknown_issuer"
 
 
 class RequestRefused(ServerUnreachable):

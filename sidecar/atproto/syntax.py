@@ -1,37 +1,40 @@
-"""What the names of ATProto look like: DIDs, handles and the origins of servers.
+"""How the names of ATProto are spelled: DIDs, handles and the origins of servers.
 
-Owns: the syntax, its canonical spelling, and what of it people may type. Pure: no I/O, no clock.
-Doesn't belong here: whether a name exists, or who it belongs to (identity/).
+Owns: the syntax, the one usual spelling of each name, and how to read what people type.
+Doesn't belong here: what surrounds a name in a paste or a link (typed.py); whether a name exists, or whose it
+is (identity/). No I/O, no clock.
 
-The strict parsers (`parse_did`, `parse_handle`, `parse_origin`) are for what machines say,
-`parse_identifier` is for what people type or paste. Only people may write an internationalised name in
-Unicode: it becomes the ASCII one (IDNA 2008 after the UTS 46 mapping). What that refuses, emoji among it,
-can be typed as `xn--…`.
+`parse_did`, `parse_handle` and `parse_origin` are strict: they are for what machines say. Two others are
+lenient: `origin_of_endpoint` for URLs in documents, and `parse_identifier` for what people type or paste.
+All return the usual spelling only. A Unicode name becomes the ASCII one (IDNA 2008 after the UTS 46 mapping).
+IDNA refuses some names, with emoji for example. Those can be typed as `xn--…`.
 
-`development` admits what exists on a developer's machine only: `.test` handles, http and ports on loopback.
+`development` also allows what exists on a developer's machine only: `.test` handles, http and ports on
+loopback.
 """
 
 import ipaddress
 import re
-import unicodedata
+from contextlib import suppress
 
-from .errors import InvalidIdentifier, UnsupportedDidMethod
+from . import typed
+from .errors import IdentifierKind, InvalidIdentifier, UnsupportedDidMethod
 
 
 class Did(str):
-    """A DID of a method we can resolve: `did:plc:…` or `did:web:…`. Case-sensitive."""
+    """A DID of a method that we can resolve: `did:plc:…` or `did:web:…`. Case-sensitive."""
 
     __slots__ = ()
 
 
 class Handle(str):
-    """A handle in canonical spelling: lower case, ASCII, without `@`."""
+    """A handle in its usual spelling: lower case, ASCII, without `@`."""
 
     __slots__ = ()
 
 
 class ServerUrl(str):
-    """An origin in canonical spelling: `https://host[:port]`; in development `http://localhost:2583` too."""
+    """An origin in its usual spelling: `https://host[:port]`; in development `http://localhost:2583` too."""
 
     __slots__ = ()
 
@@ -41,6 +44,7 @@ INVALID_HANDLE = Handle("handle.invalid")
 _MAX_DID = 2048
 _MAX_HANDLE = 253
 _MAX_TYPED = 4096
+_MAX_ENDPOINT = 2048
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _HOSTNAME = rf"(?:{_LABEL}\.)+[a-zA-Z](?:[a-zA-Z0-9-]{{0,61}}[a-zA-Z0-9])?"
@@ -53,12 +57,20 @@ _DID_WEB_LOCALHOST = re.compile(r"did:web:localhost(?:%3A[1-9][0-9]{0,4})?")
 
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 _ORIGIN = re.compile(rf"(https?)://({_HOST}|\[[0-9a-f:.]+\])(?::([1-9][0-9]{{0,4}}))?")
-_TYPED_URL = re.compile(r"(https?)://([^/?#@\\:\[\]]+|\[[^\]]*\])(:[0-9]+)?(/[^?#]*)?", re.IGNORECASE)
-_PROFILE_PATH = re.compile(r"/profile/([^/]+)/?")
+# Scheme, host, port, path, and what follows; no user, no backslash, no spaces: parsers disagree about those.
+_URL = re.compile(
+    r"(https?)://([^/?#@\\:\[\]\s]+|\[[^\]\s]*\])(:[0-9]+)?((?:/[^?#\\\s]*)?)((?:[?#][^\\\s]*)?)",
+    re.IGNORECASE,
+)
 _DEFAULT_PORTS = {"https": "443", "http": "80"}
 
-# Syntactically fine, never resolved [handle spec, "Additional Non-Syntax Restrictions"].
+# The syntax allows these; they are never resolved [handle spec, "Additional Non-Syntax Restrictions"].
 _RESERVED_TLDS = frozenset({"alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion"})
+
+_MARKS = re.compile(r"(at://)?@?", re.IGNORECASE)
+_MARKED = ("@", "at://", "did:", "http://", "https://")
+_LINK = re.compile(rf"(?://)?{_HOST}(/\S*)")  # without a scheme
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def is_valid_did_syntax(text: str) -> bool:
@@ -72,7 +84,7 @@ def is_valid_handle_syntax(text: str) -> bool:
 
 
 def parse_did(text: str, *, development: bool = False) -> Did:
-    """A did:plc, or a did:web of a bare host name: no path, no port (but for localhost in development).
+    """A did:plc, or a did:web of a host name: without a path, without a port (localhost in development).
 
     Raises InvalidIdentifier for bad syntax, UnsupportedDidMethod for other methods.
     """
@@ -99,7 +111,7 @@ def parse_handle(text: str, *, development: bool = False) -> Handle:
 
 
 def parse_origin(text: str, *, development: bool = False) -> ServerUrl:
-    """A bare https origin, spelled exactly as a browser would: lower case, no `:443`, nothing after the port.
+    """A bare https origin, as a browser spells it: lower case, no `:443`, nothing after the port.
 
     In development http too, on loopback (localhost, 127.0.0.0/8, [::1]). Raises InvalidIdentifier.
     """
@@ -114,40 +126,94 @@ def parse_origin(text: str, *, development: bool = False) -> ServerUrl:
     return ServerUrl(text)
 
 
-def parse_identifier(text: str, *, development: bool = False) -> Did | Handle | ServerUrl:
-    """What a person typed or pasted: a handle, a DID, the address of a server or of a profile page.
+def origin_of_endpoint(text: str, *, development: bool = False) -> ServerUrl:
+    """The origin of a URL, in its usual spelling; path, query and fragment are dropped.
 
-    Forgives `@`, `at://`, case, spaces around it and invisible characters anywhere. Raises InvalidIdentifier,
-    and UnsupportedDidMethod for DIDs that are neither plc nor web.
+    Raises InvalidIdentifier for what `parse_origin` refuses then, and for a user in the URL.
+    """
+    url = _URL.fullmatch(text) if len(text) <= _MAX_ENDPOINT else None
+    if url is None:
+        raise InvalidIdentifier(f"not an https URL: {text[:80]!r}")
+    scheme, host, port = url[1].lower(), _to_ascii(url[2]).lower(), (url[3] or "").removeprefix(":")
+    colon_port = f":{port}" if port not in ("", _DEFAULT_PORTS[scheme]) else ""
+    return parse_origin(f"{scheme}://{host}{colon_port}", development=development)
+
+
+def handle_of_site(server: ServerUrl) -> Handle | None:
+    """The handle that a web address may stand for: people type `https://alice.example.com` for it, too."""
+    with suppress(InvalidIdentifier):
+        return parse_handle(server.removeprefix("https://"), development=True)
+    return None
+
+
+def parse_identifier(text: str, *, development: bool = False) -> Did | Handle | ServerUrl:
+    """What a person typed or pasted: a handle, a DID, the address of a server, a link to a profile or record.
+
+    It must name exactly one account or server. These don't matter: upper case, `@`, `at://`, quotes,
+    brackets, punctuation, invisible characters; nor do other words, if the name has a mark (`@`, `did:`, …).
+    Raises InvalidIdentifier, which says what was read, and UnsupportedDidMethod for other methods of DIDs.
     """
     if len(text) > _MAX_TYPED:
         raise InvalidIdentifier(f"too long: {len(text)} characters")
-    # Category C: control and format characters (zero-width, direction marks), which pastes bring along.
-    visible = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()
-    if url := _TYPED_URL.fullmatch(visible):
-        return _parse_typed_url(*url.groups(), development=development)
-    name = re.sub(r"\A(?:at://)?@?", "", visible, flags=re.IGNORECASE)
-    if name.lower().startswith(("did:plc:", "did:web:")):
-        # plc has no upper case, nor has a host name; telephones capitalise the first letter.
-        return parse_did(name.lower().replace("%3a", "%3A"), development=development)
+    whole = typed.clean(text)
+    try:
+        return _parse_typed(whole, development=development)
+    except InvalidIdentifier as fault:
+        found = set()
+        for word in _candidates(whole):
+            with suppress(InvalidIdentifier, UnsupportedDidMethod):
+                found.add(_parse_typed(word, development=development))
+        if len(found) == 1:
+            return found.pop()
+        raise InvalidIdentifier(str(fault), read=whole[:80], kind=_kind(whole)) from None
+
+
+def _candidates(text: str) -> list[str]:
+    """The only word, or those of several words that are marked as names: others may be part of a password."""
+    words = typed.words(text)
+    return words if len(words) == 1 else [word for word in words if word.lower().startswith(_MARKED)]
+
+
+def _parse_typed(text: str, *, development: bool) -> Did | Handle | ServerUrl:
+    marks = _MARKS.match(text)
+    at_uri, name = (marks[1], text[marks.end() :]) if marks else (None, text)
+    if at_uri:
+        return _parse_name(re.split("[/?#]", name, maxsplit=1)[0], development=development)
+    if (url := _URL.fullmatch(name)) and url[4] in ("", "/") and not url[5]:
+        return origin_of_endpoint(name, development=development)
+    if link := url or _LINK.fullmatch(name):
+        path = link[4] + link[5] if url else link[1]
+        if not url and path == "/":
+            return _parse_name(name.strip("/"), development=development)
+        if (person := typed.person_in(path)) is None:
+            raise InvalidIdentifier(f"a link that doesn't name one person: {text[:80]!r}")
+        return _parse_name(person.removeprefix("@"), development=development)
+    return _parse_name(name, development=development)
+
+
+def _parse_name(name: str, *, development: bool) -> Did | Handle:
+    name = typed.decoded(name)
+    lower = name.lower()
+    if lower.startswith(("did:plc:", "did:web:")):
+        # did:plc has no upper case, and neither has a host name; telephones capitalise the first letter.
+        did = re.split("[/?#]", lower, maxsplit=1)[0].replace("%3a", "%3A")
+        return parse_did(did, development=development)
     if name.startswith("did:"):
         return parse_did(name, development=development)
     return parse_handle(_to_ascii(name), development=development)
 
 
-def _parse_typed_url(
-    scheme: str, host: str, port: str | None, path: str | None, *, development: bool
-) -> Did | Handle | ServerUrl:
-    """An address as it stands in the address bar; `/profile/NAME`, as all viewers have it, means NAME."""
-    if profile := _PROFILE_PATH.fullmatch(path or ""):
-        return parse_identifier(f"at://{profile[1]}", development=development)
-    if path not in (None, "", "/"):
-        raise InvalidIdentifier("the address of a server has no path")
-    scheme, port = scheme.lower(), (port or "").removeprefix(":")
-    port = "" if port == _DEFAULT_PORTS[scheme] else port
-    return parse_origin(
-        f"{scheme}://{_to_ascii(host).lower()}{':' if port else ''}{port}", development=development
-    )
+def _kind(text: str) -> IdentifierKind:
+    """What a text that can't be used was read as."""
+    if not text:
+        return "nothing"
+    if _URL.fullmatch(text) or _LINK.fullmatch(text):
+        return "link"
+    if text.lower().startswith("did:"):
+        return "did"
+    if _EMAIL.fullmatch(text):
+        return "email"
+    return "handle" if "." in text else "word"
 
 
 def _to_ascii(name: str) -> str:
@@ -162,7 +228,7 @@ def _to_ascii(name: str) -> str:
 
 
 def _canonical_host(host: str) -> str | None:
-    """The host as a browser spells it; None where a browser refuses it or reads it as some other address."""
+    """The host as a browser spells it; None if a browser refuses it or reads it as some other address."""
     try:
         if host.startswith("["):
             return f"[{ipaddress.IPv6Address(host[1:-1])}]"

@@ -55,8 +55,7 @@ def _loopback_fault(settings: Settings) -> str:
     host = _public_hostname(settings)
     if host == "localhost":
         return "the loopback OAuth client comes back to an address, never to localhost; write 127.0.0.1"
-    address = _address(host)
-    if address is None or not address.is_loopback:
+    if host not in ("127.0.0.1", "::1"):
         return "http is for 127.0.0.1 and [::1] only; use https"
     return ""
 

@@ -43,7 +43,7 @@ class Machines:
         return _status(200, "ok")
 
     async def readyz(self, _: Request) -> Response:
-        """`GET /readyz`: the store answers and checks can be decided."""
+        """`GET /readyz`: the store can be written to, and checks can be decided."""
         try:
             await self._store.ping()
         except StoreUnavailable:

@@ -83,6 +83,37 @@ WORDS: dict[type[BaseException], Words] = {
         "or at your server. Check the spelling, or try again in a moment.",
         "try_again",
     ),
+    atproto.CertificateExpired: Words(
+        503,
+        "Your server's certificate has expired",
+        "So this site can't be sure which server answers. The fault is at that server; your account is fine. "
+        "Its operator has to renew the certificate. Try again when that is done.",
+        "try_again",
+    ),
+    atproto.CertificateForAnotherName: Words(
+        503,
+        "Your server's certificate is for another name",
+        "So this site can't be sure which server answers. There may be a typing mistake in the name, or "
+        "the fault is at that server. Check the spelling. If it is right, the server's operator has to get "
+        "a certificate for this name. Then try again.",
+        "try_again",
+    ),
+    atproto.CertificateFromUnknownIssuer: Words(
+        503,
+        "Your server's certificate has an unknown issuer",
+        "So this site can't be sure which server answers. The fault is at that server; your account is fine. "
+        "Its operator has to use a certificate that the public trusts, and to send the whole chain. "
+        "Then try again.",
+        "try_again",
+    ),
+    atproto.CertificateRefused: Words(
+        503,
+        "Your server's certificate isn't valid",
+        "So this site can't be sure which server answers. The fault is at that server; your account is fine. "
+        "Its operator has to fix the certificate. Then try again. "
+        "If you run this site, the log says what is wrong.",
+        "try_again",
+    ),
     atproto.ServerUnreachable: Words(
         503,
         "Server can't be reached",
@@ -155,4 +186,12 @@ WORDS: dict[type[BaseException], Words] = {
         "The sign-in couldn't be finished, because your server's answer breaks a rule. "
         "The fault is at your server, not on this site. Start again.",
     ),
+}
+# What was typed, as it was read: the page shows it, so that a slip can be seen.
+READ: dict[str, str] = {
+    "word": "We read “{}”. It has no dot: write the whole handle.",
+    "handle": "We read “{}” as a handle, but a handle isn't spelled so.",
+    "did": "We read “{}” as a DID, but it isn't complete.",
+    "email": "We read “{}” as an e-mail address. This site needs your handle.",
+    "link": "We read “{}” as a link, but it doesn't lead to a person's profile or to a server.",
 }

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sidecar import errors
 from sidecar.atproto import errors as atproto
-from sidecar.replies.server_words import WORDS, Action, Words
+from sidecar.replies.server_words import READ, WORDS, Action, Words
 
 
 class Explanation(NamedTuple):
@@ -174,11 +174,17 @@ def explain(error: BaseException) -> Explanation:
         return _explanation(*by_status)
     for each in type(error).__mro__:
         if each in _WORDS:
-            explanation = _explanation(str(getattr(error, "code", "error")), _WORDS[each])
-            return (
-                explanation._replace(said=error.said) if isinstance(error, atproto.Refusal) else explanation
-            )
+            code = str(getattr(error, "code", "error"))
+            said = error.said if isinstance(error, atproto.Refusal) else ""
+            return _explanation(code, _read(error, _WORDS[each]))._replace(said=said)
     return _explanation("internal_error", _FAULT)
+
+
+def _read(error: BaseException, words: Words) -> Words:
+    """Put what was typed, as this site read it, before the words: so a slip can be seen."""
+    if not isinstance(error, atproto.InvalidIdentifier) or error.kind not in READ:
+        return words
+    return words._replace(message=f"{READ[error.kind].format(error.read)} {words.message}")
 
 
 def _explanation(code: str, words: Words) -> Explanation:

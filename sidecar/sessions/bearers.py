@@ -56,7 +56,9 @@ class Bearer:
         """Whether neither time nor news from the feed has changed anything."""
         session = self.session
         return (
-            now < self._until and not feed.revoked(session.id) and feed.handle_fact(session.did) is self.fact
+            now < self._until
+            and not feed.ended(session.id, session.did, session.signed_in_at)
+            and feed.handle_fact(session.did) is self.fact
         )
 
 
@@ -118,7 +120,7 @@ class Bearers:
             session = known.session if known is not None else self._sessions.verify(value)
             if session is None:
                 return FORGED
-            if self._feed.revoked(session.id):
+            if self._feed.ended(session.id, session.did, session.signed_in_at):
                 return Nobody("revoked", session)
             if not self._sessions.alive(session, now):
                 return Nobody("expired", session)

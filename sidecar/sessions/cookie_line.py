@@ -35,7 +35,7 @@ def for_app(headers: list[bytes], session: bytes = b"") -> bytes:
     if session:
         before, found, after = header.partition(session)
         if found and before[-2:] in (b"", b"; ") and after[:2] in (b"", b"; "):
-            header = before[:-2] + after if before else after[2:]
+            return _without_ours(before[:-2] + after if before else after[2:]).strip(b"; \t")
     return _without_ours(header)
 
 

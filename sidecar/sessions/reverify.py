@@ -1,11 +1,11 @@
-"""Asks again, in the background, which handle the people have who are here.
+"""Asks again, in the background, which handles the people here have.
 
 Owns: who was seen lately, when they are due, one worker at a time, patience with servers that fail.
 Doesn't belong here: the question itself (atproto.identity), what the answer opens (sessions/,
 access/policy.py).
 
-A handle verified longer ago than `max_age` opens nothing, so people are asked about at half of it. A fault
-of a server is no answer: the old fact stays until it is too old.
+A handle verified longer ago than `max_age` opens nothing, so people are asked about at half of it. If a
+server fails, that isn't an answer: the old fact stays until it is too old.
 """
 
 import asyncio

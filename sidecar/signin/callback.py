@@ -164,7 +164,7 @@ class Callback:
     async def _replace(self, former: Session | None, host: str) -> None:
         """End the session that this browser had."""
         if former is not None:
-            self._feed.apply(await self._store.revoke(former.id, expires=former.end))
+            await self._feed.revoke(former.id, expires=former.end)
             details = {"did": former.did, "session": former.id[:8], "host": host}
             log.info("session replaced", extra={"event": "session_replaced", **details})
         await self._feed.catch_up()

@@ -12,8 +12,9 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sidecar.atproto.errors import AtprotoError
-from sidecar.atproto.syntax import Did, Handle, ServerUrl, parse_identifier
+from sidecar.atproto.errors import AtprotoError, FetchError, HandleNotFound, InvalidServerMetadata
+from sidecar.atproto.oauth.models import PendingSignIn
+from sidecar.atproto.syntax import Did, Handle, ServerUrl, handle_of_site, parse_identifier
 from sidecar.errors import CookiesOff, LoopDetected, SidecarError, TooManyRequests
 from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
@@ -56,6 +57,7 @@ class Login:
         self._secure = not settings.loopback
         self._development = settings.identity.development_servers
         self._network = network
+        self._buttons = {settings.pages.signup, *(provider.url for provider in settings.pages.providers)}
         self._pending = pending
         self._visitors = visitors
         self._destinations = destinations
@@ -128,10 +130,27 @@ class Login:
     async def _depart(
         self, request: Request, wanted: Identifier, return_to: str, prompt: Prompt | None
     ) -> Response:
-        sign_in, authorization_url = await self._network.start(wanted, prompt=prompt)
+        sign_in, authorization_url = await self._start(wanted, prompt)
         binding = await self._pending.keep(Attempt(sign_in, return_to))
         surplus = [self._pending.deletion(name) for name in self._pending.surplus(request.cookies)]
         return see_other(authorization_url, cookies=[self._pending.cookie(sign_in.state, binding), *surplus])
+
+    async def _start(self, wanted: Identifier, prompt: Prompt | None) -> tuple[PendingSignIn, str]:
+        """Begin where the person pointed. People also type `https://HANDLE`: if no server is there, try that.
+
+        If nobody has this handle either, the fault of the server is the one to report.
+        """
+        try:
+            return await self._network.start(wanted, prompt=prompt)
+        except (FetchError, InvalidServerMetadata) as fault:
+            typed = isinstance(wanted, ServerUrl) and wanted not in self._buttons
+            handle = handle_of_site(ServerUrl(wanted)) if typed else None
+            if handle is None:
+                raise
+            try:
+                return await self._network.start(handle, prompt=prompt)
+            except HandleNotFound:
+                raise fault from None
 
     def _prompt(self, fields: dict[str, str], request: Request, *, switch: bool) -> Prompt | None:
         """Silent consent would pick the same account again after a sign-out, so then the server must ask."""

@@ -1,96 +1,77 @@
-"""A thread of its own for blocking work on one SQLite connection, and how that connection is opened.
+"""A thread of its own for blocking work on one SQLite connection.
 
-Owns: `Lane`, the making of the file, the settings of a connection. Doesn't belong here: what is asked of the
-database (sqlite.py), its tables (schema.py).
+Owns: `Lane`: the thread, and when its connection is opened anew. Doesn't belong here: how a connection is
+opened and what belongs to it (file.py), what is asked of the database (sqlite.py).
 """
 
 import asyncio
-import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from sidecar.errors import StoreUnavailable
-from sidecar.store.schema import refuse_newer
+from sidecar.store.file import FileChanged, file_at
 
 T = TypeVar("T")
 
-_BUSY = 5.0  # seconds to wait for another's lock
-_creating = threading.Lock()
+# After these errors a connection is as good as before. After any other, new ones may do better: a file that
+# was read-only when the first one was opened stays so for the whole process.
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}
 
 
 class Lane:
-    """One thread with one connection, opened by its first piece of work and again after a failure to open."""
+    """One thread with one connection, opened by its first piece of work, and again after an error."""
 
     def __init__(self, name: str, path: Path) -> None:
         self._path = path
+        self._file = file_at(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._working = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._closed = False
+        self.opened = 0  # times that a connection was opened
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns. Raises StoreUnavailable once closed, sqlite3.Error, OSError."""
+        """What `work` returns. Raises StoreUnavailable (closed, file changed), sqlite3.Error, OSError."""
         if self._closed:
             raise StoreUnavailable(f"{self._path} is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
 
+    def verify(self) -> None:
+        """For use within `work`. Raises FileChanged if what it writes would be lost."""
+        self._file.verify()
+
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with self._working:
+                return self._work(work)
+        except (FileChanged, sqlite3.Error) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING:
+                self._file.close_all()
+            raise
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._db is None:
-            self._db = _connect(self._path)
-        return work(self._db)
+            self._db = self._file.connect(self)
+            self.opened += 1
+        self._file.verify()
+        self._db.execute("PRAGMA shrink_memory")  # forgets pages: the file may have been written over
+        result = work(self._db)
+        self._file.verify()
+        return result
+
+    def disconnect(self) -> None:
+        """Close the connection after the work under way; the next piece of work opens another."""
+        with self._working:
+            self._db = None
+            self._file.disconnect(self)
 
     async def close(self) -> None:
         """After the work under way; idempotent."""
         if not self._closed:
             self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self.disconnect)
             self._thread.shutdown(wait=False)
-
-    def _disconnect(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    _create(path)
-    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    try:
-        _use_wal(db)
-        db.execute("PRAGMA synchronous=FULL")  # a sign-out that was confirmed survives a power cut
-        refuse_newer(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _create(path: Path) -> None:
-    """Make the file, readable by us alone; SQLite gives -wal and -shm the same mode.
-
-    A file that exists is never opened here: to close any descriptor of it drops every lock that this process
-    has on it (https://sqlite.org/howtocorrupt.html, 2.2), and another would delete the -wal file under us.
-    For the same reason nobody connects between the two steps.
-    """
-    with _creating, suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
-    """The busy timeout doesn't cover this step, which several workers take at once on a new file."""
-    until = time.monotonic() + _BUSY
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            primary = error.sqlite_errorcode & 0xFF  # the rest says which kind of busy
-            if primary != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
-                raise
-            time.sleep(0.01)
-        else:
-            return

@@ -1,15 +1,24 @@
-"""A store in this process's memory: for tests, demos and one worker. A restart forgets everything.
+"""A store in this process's memory, for tests, demos and one worker. A restart forgets everything.
 
 Owns: `MemoryStore`. Doesn't belong here: what every store promises (store/__init__.py).
 """
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
 from sidecar.errors import StoreFull
-from sidecar.store import CLOCK_AHEAD, FeedEntry, HandleFact, Revocation
+from sidecar.store import (
+    CLOCK_AHEAD,
+    AccountRevocation,
+    FeedEntry,
+    FeedPage,
+    HandleFact,
+    Revocation,
+    SignOut,
+)
 
 
 class MemoryStore:
@@ -19,9 +28,11 @@ class MemoryStore:
         self._max_records = max_records
         self._now = now
         self._records: dict[str, dict[bytes, tuple[bytes, float]]] = {}
+        self._id = secrets.token_hex(16)
         self._seq = 0
         self._feed: dict[int, FeedEntry] = {}  # rising: a dict keeps its order
         self._revocations: dict[str, Revocation] = {}
+        self._accounts: dict[str, AccountRevocation] = {}
         self._handles: dict[str, HandleFact] = {}
 
     async def open(self) -> None:
@@ -31,7 +42,7 @@ class MemoryStore:
         """Nothing to do."""
 
     async def ping(self) -> None:
-        """It is always there."""
+        """Memory is always there."""
 
     async def put(
         self, kind: str, key: bytes, value: bytes, *, expires: float, if_absent: bool = False
@@ -73,6 +84,17 @@ class MemoryStore:
         entry = self._revocations.get(session_id)
         return entry is not None and entry.expires > self._now()
 
+    async def revoke_account(self, did: str, *, before: float, expires: float) -> AccountRevocation:
+        known = self._accounts.get(did)
+        if known is not None:
+            if before <= known.before and expires <= known.expires:
+                return known
+            before, expires = max(before, known.before), max(expires, known.expires)
+            del self._feed[known.seq]
+        entry = AccountRevocation(self._next(), did, before, expires)
+        self._accounts[did] = self._feed[entry.seq] = entry
+        return entry
+
     async def record_handle(
         self, did: str, handle: str | None, *, verified_at: float, expires: float
     ) -> None:
@@ -100,10 +122,34 @@ class MemoryStore:
         fact = self._handles.get(did)
         return fact if fact is not None and fact.expires > self._now() else None
 
-    async def feed(self, after: int, *, limit: int = 10_000) -> list[FeedEntry]:
+    async def write_back(self, entries: Sequence[FeedEntry]) -> None:
+        for entry in entries:
+            if isinstance(entry, Revocation):
+                await self.revoke(entry.session_id, expires=entry.expires)
+            elif isinstance(entry, AccountRevocation):
+                await self.revoke_account(entry.did, before=entry.before, expires=entry.expires)
+            else:
+                await self.record_handle(
+                    entry.did, entry.handle, verified_at=entry.verified_at, expires=entry.expires
+                )
+
+    async def lacking(self, entries: Sequence[SignOut]) -> list[SignOut]:
+        now = self._now()
+        return [entry for entry in entries if not self._has(entry, now)]
+
+    def _has(self, entry: SignOut, now: float) -> bool:
+        if isinstance(entry, Revocation):
+            session = self._revocations.get(entry.session_id)
+            return session is not None and session.expires > now
+        account = self._accounts.get(entry.did)
+        return account is not None and account.ends_as_much_as(entry)
+
+    async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
         now = self._now()
         news = list(takewhile(lambda entry: entry.seq > after, reversed(self._feed.values())))
-        return [entry for entry in reversed(news) if entry.expires > now][:limit]
+        entries = [entry for entry in reversed(news) if entry.expires > now][:limit]
+        following = entries[-1].seq if len(entries) == limit else self._seq
+        return FeedPage(self._id, 0 <= after <= self._seq, following, entries)
 
     def _next(self) -> int:
         self._seq += 1
@@ -127,6 +173,8 @@ class MemoryStore:
             del self._feed[entry.seq]
             if isinstance(entry, Revocation):
                 del self._revocations[entry.session_id]
+            elif isinstance(entry, AccountRevocation):
+                del self._accounts[entry.did]
             else:
                 del self._handles[entry.did]
         return len(expired)

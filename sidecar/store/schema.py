@@ -1,6 +1,6 @@
-"""The tables of the SQLite store, and how an older file becomes a newer one.
+"""The tables of the SQLite store, and how a file of an older version becomes one of the newest.
 
-Owns: one list of statements per version; `PRAGMA user_version` says how many a file has had.
+Owns: one list of statements per version; `PRAGMA user_version` says how many of them a file has had.
 """
 
 import sqlite3
@@ -37,11 +37,24 @@ _VERSIONS = (
             UPDATE counts SET count = count - 1 WHERE kind = old.kind;
         END""",
     ),
+    (  # how a reader of the feed notices that the store went back to a backup, or is another one
+        "CREATE TABLE identity (id TEXT NOT NULL)",
+        "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
+        "CREATE TABLE numbers (seq INTEGER PRIMARY KEY)",  # those given out lately
+        "INSERT INTO numbers SELECT seq FROM feed",
+        """CREATE TRIGGER numbers_in AFTER UPDATE ON feed BEGIN
+            INSERT OR IGNORE INTO numbers VALUES (new.seq);
+        END""",
+        """CREATE TABLE accounts (
+            did TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, before REAL NOT NULL, expires REAL NOT NULL
+        )""",
+        "CREATE INDEX accounts_expires ON accounts (expires)",
+    ),
 )
 
 
 def refuse_newer(db: sqlite3.Connection) -> None:
-    """Raises StoreUnavailable for a file whose tables this version can't know."""
+    """Raises StoreUnavailable for a file of a newer sidecar: this one can't know its tables."""
     if _version(db) > len(_VERSIONS):
         raise StoreUnavailable(
             f"the file's schema is {_version(db)}, this sidecar knows up to {len(_VERSIONS)}"
@@ -49,9 +62,9 @@ def refuse_newer(db: sqlite3.Connection) -> None:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring the file to the newest version; safe when several workers start at once.
+    """Bring the file to the newest version; safe if several workers start at once.
 
-    A file that has it is only read: nobody who holds the write lock keeps a worker from starting.
+    A file of the newest version is only read, so a held write lock keeps no worker from starting.
     """
     refuse_newer(db)
     if _version(db) == len(_VERSIONS):

@@ -1,35 +1,47 @@
-"""The embedded default: one SQLite file, shared by the workers of one machine.
+"""The default store: one SQLite file, shared by the workers of one machine.
 
-Owns: `SqliteStore` and its transactions. Doesn't belong here: the tables (schema.py), threads and connections
-(lane.py), what every store promises (store/__init__.py).
+Owns: `SqliteStore`, its transactions, its records. Doesn't belong here: the feed's queries (sqlite_feed.py),
+tables (schema.py), threads (lane.py), the file (file.py), what every store promises (store/__init__.py).
 
-The event loop never waits for the disk: writes go to one thread, reads to another. Under WAL a reader isn't
-held up by a writer (https://sqlite.org/wal.html), so while somebody holds the write lock for seconds the
-feed is still followed. SQLite has one writer at a time, so `seq` rises in the order of commits and a
-follower never misses an entry.
+The event loop never waits for the disk: writes go to one thread, reads to another. Under WAL no writer holds
+up a reader (https://sqlite.org/wal.html), so the feed is followed even while another process holds the write
+lock for seconds. SQLite has one writer at a time, so numbers rise in the order of commits, and a reader of
+the feed misses no entry.
 """
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from sidecar.errors import StoreFull, StoreUnavailable
-from sidecar.store import CLOCK_AHEAD, FeedEntry, HandleFact, Revocation
+from sidecar.store import (
+    CLOCK_AHEAD,
+    AccountRevocation,
+    FeedEntry,
+    FeedPage,
+    HandleFact,
+    Revocation,
+    SignOut,
+    sqlite_feed,
+)
 from sidecar.store.lane import Lane
-from sidecar.store.schema import migrate
 
 T = TypeVar("T")
 
-_PATIENCE = 6.0  # seconds after which a caller is told, whatever the thread still waits for
-_PRUNE_STEP = 500  # rows per transaction: the write lock is never held for long
+_PATIENCE = 6.0  # seconds after which a caller gets an error, whatever the thread still waits for
+_PRUNE_STEP = 500  # rows or pages per transaction: the write lock is never held for long
 _PRUNE_PAUSE = 0.01  # seconds between the steps: others get their turn
+_SPARE = 250  # free pages that are kept for the next records: 1 MB
+_PROBE = 8192  # bytes: more than fits into a page that is there already
 
 
 class SqliteStore:
-    """`max_records`: live records of one kind at most. Raises StoreUnavailable wherever SQLite fails."""
+    """`max_records`: live records of one kind at most. Raises StoreUnavailable if SQLite fails."""
 
     def __init__(
         self,
@@ -45,15 +57,20 @@ class SqliteStore:
         self._patience = patience
         self._writer = Lane("store-writes", path)
         self._reader = Lane("store-reads", path)
+        self._followed = 0  # the reader's connection that the last page came from
+        self._probing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        await self._on(self._writer, migrate)
+        await self._on(self._writer, lambda _: None)
 
     async def close(self) -> None:
         await asyncio.gather(self._writer.close(), self._reader.close())
 
     async def ping(self) -> None:
-        await self._on(self._reader, lambda db: db.execute("SELECT 1 FROM records LIMIT 1").fetchall())
+        """Callers at one time share one attempt, so that no number of them holds up a sign-out."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._write(_probe))
+        await asyncio.shield(self._probing)
 
     # records
 
@@ -100,83 +117,62 @@ class SqliteStore:
     async def prune(self) -> int:
         deleted = 0
         now = self._now()
-        for table in ("records", "revocations", "handles"):
-            step = _delete_some(table, "expires<=?", now)
-            while count := await self._write(step):
-                deleted += count
-                await asyncio.sleep(_PRUNE_PAUSE)
+        for table in ("records", "revocations", "accounts", "handles"):
+            deleted += await _repeat(partial(self._write, _delete_some(table, "expires<=?", now)))
+        await self._write(sqlite_feed.forget_numbers)
+        await _repeat(partial(self._on, self._writer, _give_back))
         return deleted
 
     # the feed
 
     async def revoke(self, session_id: str, *, expires: float) -> Revocation:
-        def work(db: sqlite3.Connection) -> Revocation:
-            known = db.execute(
-                "SELECT seq, expires FROM revocations WHERE session_id=?", (session_id,)
-            ).fetchone()
-            if known:
-                return Revocation(known[0], session_id, known[1])
-            seq = _next_seq(db)
-            db.execute("INSERT INTO revocations VALUES (?, ?, ?)", (seq, session_id, expires))
-            return Revocation(seq, session_id, expires)
-
-        return await self._write(work)
+        return await self._write(lambda db: sqlite_feed.revoke(db, session_id, expires))
 
     async def is_revoked(self, session_id: str) -> bool:
         query = "SELECT 1 FROM revocations WHERE session_id=? AND expires>?"
         parameters = (session_id, self._now())
         return bool(await self._on(self._reader, lambda db: db.execute(query, parameters).fetchone()))
 
+    async def revoke_account(self, did: str, *, before: float, expires: float) -> AccountRevocation:
+        return await self._write(lambda db: sqlite_feed.revoke_account(db, did, before, expires))
+
     async def record_handle(
         self, did: str, handle: str | None, *, verified_at: float, expires: float
     ) -> None:
-        believed = self._now() + CLOCK_AHEAD
-
-        def work(db: sqlite3.Connection) -> None:
-            known = db.execute("SELECT verified_at FROM handles WHERE did=?", (did,)).fetchone()
-            if known and verified_at < known[0] <= believed:
-                return
-            owned = handle
-            others = "SELECT did, verified_at FROM handles WHERE handle=? AND did<>?"
-            for other, learned_at in db.execute(others, (handle, did)).fetchall():
-                if verified_at < learned_at <= believed:
-                    owned = None
-                else:
-                    change = "UPDATE handles SET seq=?, handle=NULL, verified_at=? WHERE did=?"
-                    db.execute(change, (_next_seq(db), verified_at, other))
-            row = (did, _next_seq(db), owned, verified_at, expires)
-            db.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?, ?, ?)", row)
-
-        await self._write(work)
+        fact = HandleFact(0, did, handle, verified_at, expires)
+        await self.write_back([fact])
 
     async def handle_of(self, did: str) -> HandleFact | None:
         query = "SELECT seq, did, handle, verified_at, expires FROM handles WHERE did=? AND expires>?"
         row = await self._on(self._reader, lambda db: db.execute(query, (did, self._now())).fetchone())
         return HandleFact(*row) if row else None
 
-    async def feed(self, after: int, *, limit: int = 10_000) -> list[FeedEntry]:
+    async def write_back(self, entries: Sequence[FeedEntry]) -> None:
+        believed = self._now() + CLOCK_AHEAD
+        await self._write(lambda db: sqlite_feed.write_back(db, entries, believed=believed))
+
+    async def lacking(self, entries: Sequence[SignOut]) -> list[SignOut]:
         now = self._now()
+        return await self._on(self._reader, lambda db: sqlite_feed.lacking(db, entries, now=now))
 
-        def work(db: sqlite3.Connection) -> list[FeedEntry]:
-            # Both tables in one statement, so from one snapshot.
-            rows = db.execute(_FEED, {"after": after, "now": now, "limit": limit}).fetchall()
-            return [
-                Revocation(seq, name, expires)
-                if is_revocation
-                else HandleFact(seq, name, handle, verified_at, expires)
-                for seq, is_revocation, name, handle, verified_at, expires in rows
-            ]
-
-        return await self._on(self._reader, work)
+    async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
+        now = self._now()
+        page = await self._on(self._reader, lambda db: sqlite_feed.page(db, after, now=now, limit=limit))
+        reopened, self._followed = self._reader.opened != self._followed, self._reader.opened
+        return replace(page, continues=False) if reopened and after else page
 
     # threads
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work` in one transaction, which takes the write lock before it reads."""
+        """`work` in one transaction, which takes the write lock before it reads.
+
+        If the file has changed by then, nothing is added to a log that somebody may have saved (file.py).
+        """
 
         def transaction(db: sqlite3.Connection) -> T:
             db.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.verify()
                 result = work(db)
                 db.execute("COMMIT")
             except BaseException:
@@ -201,34 +197,45 @@ INSERT INTO records VALUES (?, ?, ?, ?)
 ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, expires = excluded.expires
 """
 
-# Each arm is cut before the union, or every page would read and sort all that remains.
-_FEED = """
-SELECT * FROM (
-  SELECT seq, 1, session_id, NULL, NULL, expires
-    FROM revocations WHERE seq > :after AND expires > :now ORDER BY seq LIMIT :limit
-)
-UNION ALL
-SELECT * FROM (
-  SELECT seq, 0, did, handle, verified_at, expires
-    FROM handles WHERE seq > :after AND expires > :now ORDER BY seq LIMIT :limit
-)
-ORDER BY 1 LIMIT :limit
-"""
-
-
-def _next_seq(db: sqlite3.Connection) -> int:
-    """The next number of the feed; pruning doesn't touch it, so no number comes twice."""
-    (seq,) = db.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").fetchone()
-    return int(seq)
-
 
 def _count(db: sqlite3.Connection, kind: str) -> int:
     row = db.execute("SELECT count FROM counts WHERE kind=?", (kind,)).fetchone()
     return int(row[0]) if row else 0
 
 
+def _probe(db: sqlite3.Connection) -> None:
+    db.execute(_PUT, ("probe", b"", bytes(_PROBE), 0))
+    db.execute("DELETE FROM records WHERE kind='probe'")
+
+
+async def _repeat(step: Callable[[], Awaitable[int]]) -> int:
+    """Until it finds nothing more to do, with pauses; how much it did in all."""
+    done = 0
+    while count := await step():
+        done += count
+        await asyncio.sleep(_PRUNE_PAUSE)
+    return done
+
+
+def _give_back(db: sqlite3.Connection) -> int:
+    """Some of the free pages to the file system; their number."""
+    if db.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        db.execute("VACUUM")  # once, for a file that an older sidecar made
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    surplus = min(int(free) - _SPARE, _PRUNE_STEP)
+    if surplus <= 0:
+        return 0
+    db.executescript(f"PRAGMA incremental_vacuum({surplus})")  # `execute` stops after one page
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    return surplus
+
+
+_INCREMENTAL = 2  # as PRAGMA auto_vacuum says it
+
+
 def _delete_some(table: str, condition: str, *parameters: object) -> Callable[[sqlite3.Connection], int]:
-    """One step's worth of the rows, named by text of our own; the number deleted."""
+    """One step's worth of the rows; their number. `table` and `condition` are texts of our own."""
     rows = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {_PRUNE_STEP}"  # noqa: S608 # our own text
     query = f"DELETE FROM {table} WHERE rowid IN ({rows})"  # noqa: S608 # likewise
     return lambda db: db.execute(query, parameters).rowcount

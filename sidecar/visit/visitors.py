@@ -39,6 +39,8 @@ class Visitors:
         session = self._sessions.verify(value) if value is not None else None
         if session is None or not self._sessions.alive(session, self._now()):
             return None
+        if self._feed.ended(session.id, session.did, session.signed_in_at):
+            return None
         return None if await self._store.is_revoked(session.id) else session
 
     def principal(self, session: Session) -> Principal:

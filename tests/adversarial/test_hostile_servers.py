@@ -5,9 +5,10 @@ Names resolve to what each test says, and connections end at a server on loopbac
 
 import asyncio
 import gzip
+import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -318,8 +319,8 @@ async def test_a_redirect_to_nonsense_is_an_answer_or_a_fault_and_no_crash(
 async def test_a_body_over_the_limit_is_cut_off_and_the_connection_dropped(
     fetch: Fetcher, server: RawServer
 ) -> None:
-    server.answers["/"] = says(200, b"x" * 200_000)
-    with pytest.raises(UnexpectedResponse, match="more than 65536 bytes"):
+    server.answers["/"] = says(200, b"x" * 600_000)
+    with pytest.raises(UnexpectedResponse, match="more than 524288 bytes"):
         await fetch.request("GET", f"{EVIL}/")
     await server.closed.wait()
 
@@ -354,7 +355,7 @@ async def test_a_compressed_body_that_unpacks_to_nothing_for_ever_is_cut_off(
 ) -> None:
     """Empty deflate blocks: endless input, no output."""
     head = gzip.compress(b"")[:10]
-    server.answers["/"] = says(200, head + b"\0\0\0\xff\xff" * 50_000, Content_Encoding="gzip")
+    server.answers["/"] = says(200, head + b"\0\0\0\xff\xff" * 200_000, Content_Encoding="gzip")
     with pytest.raises(UnexpectedResponse):
         await fetch.request("GET", f"{EVIL}/")
 
@@ -417,6 +418,58 @@ async def test_an_answer_whose_wrapping_has_no_end_is_cut_off(
         await fetch.request("GET", f"{EVIL}/")
     await server.closed.wait()
     assert sent < 20_000_000  # what sockets buffer included
+
+
+@pytest.mark.parametrize("limit", [10_000, 512 * 1024])
+async def test_the_wrapping_of_an_answer_costs_the_same_whatever_its_limit(
+    wires: Wires, server: RawServer, trust: None, limit: int
+) -> None:
+    """Chunks of one byte: their framing is parsed at our expense, five bytes for one."""
+    received = 0
+
+    class Counts(httpcore.AsyncNetworkStream):
+        def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+            self._stream = stream
+
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
+            nonlocal received
+            piece = await self._stream.read(max_bytes, timeout)
+            received += len(piece)
+            return piece
+
+        def __getattribute__(self, name: str) -> Any:
+            own = ("read", "start_tls", "_stream")
+            return object.__getattribute__(self, name) if name in own else getattr(self._stream, name)
+
+        async def start_tls(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
+            return Counts(await self._stream.start_tls(*args, **kwargs))
+
+    async def connect(address: str, port: int) -> httpcore.AsyncNetworkStream:
+        return Counts(await wires.connect(address, port))
+
+    async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        async for _sent in flood(writer, b"1\r\nx\r\n" * 1000):
+            pass
+
+    server.answers["/"] = endless
+    fetch = Fetcher(user_agent="t", resolve=wires.resolve, connect=connect)
+    with pytest.raises(ServerUnreachable, match="without end"):
+        await fetch.request("GET", f"{EVIL}/", limit=limit)
+    await fetch.aclose()
+    assert received < 48 * 1024
+
+
+async def test_a_large_answer_in_ordinary_chunks_is_read(fetch: Fetcher, server: RawServer) -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _chunk in range(2048):
+            writer.write(b"100\r\n" + b"x" * 256 + b"\r\n")
+        writer.write(b"0\r\n\r\n")
+
+    server.answers["/"] = answer
+    for _ in range(2):
+        assert len((await fetch.request("GET", f"{EVIL}/")).content) == 512 * 1024
 
 
 async def test_every_answer_on_a_kept_connection_has_room_of_its_own(
@@ -573,6 +626,13 @@ async def test_the_body_an_auth_looks_at_is_under_the_deadline_too(
 # Names and connections
 
 
+@pytest.fixture
+async def patient(wires: Wires, trust: None) -> AsyncIterator[Fetcher]:
+    fetcher = Fetcher(user_agent="t", resolve=wires.resolve, connect=wires.connect, deadline=1.2)
+    yield fetcher
+    await fetcher.aclose()
+
+
 async def test_the_certificate_must_be_for_the_name_that_was_asked(
     fetch: Fetcher, wires: Wires, server: RawServer
 ) -> None:
@@ -605,6 +665,68 @@ async def test_a_server_that_answers_a_handshake_in_plain_text_is_unreachable(tr
         with pytest.raises(ServerUnreachable):
             await fetch.request("GET", f"{EVIL}/")
         await fetch.aclose()
+
+
+SIX = [f"2606:2800:220:1::{n}" for n in range(1, 7)]
+
+
+async def test_ipv6_that_leads_nowhere_costs_a_quarter_of_a_second(
+    patient: Fetcher, wires: Wires, server: RawServer
+) -> None:
+    """A large CDN's name on a machine whose IPv6 is dead: the deadline is much shorter than six time-outs."""
+    wires.addresses["evil.example.com"] = [*SIX, PUBLIC]
+    wires.silent.update(SIX)
+    server.answers["/"] = says(200, b"here")
+    assert (await patient.request("GET", f"{EVIL}/")).text == "here"
+    assert wires.connected == [(SIX[0], 443), (PUBLIC, 443)]
+    assert server.connections == 1
+    assert (await patient.request("GET", f"{EVIL}/")).text == "here"
+    assert server.connections == 1  # kept
+
+
+async def test_addresses_that_are_raced_were_all_checked_before(
+    patient: Fetcher, wires: Wires, server: RawServer
+) -> None:
+    wires.addresses["evil.example.com"] = [*SIX, PRIVATE]
+    wires.silent.update(SIX)
+    with pytest.raises(ForbiddenAddress):
+        await patient.request("GET", f"{EVIL}/")
+    assert wires.connected == []
+
+
+async def test_a_race_that_nobody_wins_ends_with_the_deadline(
+    patient: Fetcher, wires: Wires, server: RawServer
+) -> None:
+    wires.addresses["evil.example.com"] = SIX
+    wires.silent.update(SIX)
+    with pytest.raises(ServerUnreachable, match="in time"):
+        await patient.request("GET", f"{EVIL}/")
+    assert not [task for task in asyncio.all_tasks() if "connect" in repr(task)]
+
+
+async def test_a_real_address_that_swallows_packets_holds_up_nobody(server: RawServer) -> None:
+    """Real sockets: the first one's queue is full, so its kernel drops SYNs."""
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.2", 0))
+        full.listen(0)
+        for _ in range(4):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+
+        async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nhere")
+            writer.close()
+
+        async def resolve(_host: str, _port: int) -> list[str]:
+            return ["127.0.0.2", "127.0.0.1"]
+
+        port = full.getsockname()[1]
+        async with await asyncio.start_server(answer, "127.0.0.1", port):
+            fetch = Fetcher(user_agent="t", resolve=resolve, development=True, deadline=2.0)
+            assert (await fetch.request("GET", f"http://cdn.example.com:{port}/")).text == "here"
+            await fetch.aclose()
 
 
 async def test_a_kept_connection_serves_its_own_host_and_no_other_at_the_same_address(

@@ -149,6 +149,8 @@ async def test_section_2_a_handle_over_244_characters_is_asked_for_over_https_on
 @table(
     {
         "with white space around it": {"status": 200, "text": "\r\n{did} \n"},
+        "with a byte order mark": {"status": 200, "text": "\ufeff{did}"},
+        "with more lines": {"status": 200, "text": "{did}\n# our club"},
         "with another 2xx": {"status": 203, "text": "{did}"},
         "with any content type": {"status": 200, "text": "{did}", "headers": {"content-type": "image/png"}},
     }
@@ -302,7 +304,7 @@ def service(**changes: object) -> dict[str, Any]:
         "the server must have its id": service(id="#other"),
         "the server must have its type": service(type="Other"),
         "the server must be https": service(serviceEndpoint="http://pds.net"),
-        "the server must be an origin": service(serviceEndpoint=f"{PDS}/path"),
+        "the server must have no user": service(serviceEndpoint="https://me@pds.net"),
     }
 )
 async def test_section_2_document(directory: Directory, alice: Account, rule: dict[str, Any]) -> None:
@@ -311,7 +313,13 @@ async def test_section_2_document(directory: Directory, alice: Account, rule: di
 
 
 async def test_section_2_document_what_servers_may_vary(directory: Directory, alice: Account) -> None:
-    for changes in ({"@context": None}, service(id=f"{alice.did}#atproto_pds")):
+    for changes in (
+        {"@context": None},
+        service(id=f"{alice.did}#atproto_pds"),
+        service(serviceEndpoint=f"{PDS}/xrpc"),
+        service(serviceEndpoint=f"{PDS}:443//"),
+        service(serviceEndpoint="https://PDS.net"),
+    ):
         assert (await look_up(directory, alice, **changes)).pds == PDS
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from sidecar.errors import StoreFull
-from sidecar.store import HandleFact, Revocation, Store
+from sidecar.store import AccountRevocation, FeedEntry, HandleFact, Revocation, SignOut, Store
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
 
@@ -149,12 +149,95 @@ async def test_pruning_deletes_what_has_expired_and_nothing_else(store: Store, c
     await store.revoke("bb" * 16, expires=LATER)
     await store.record_handle(ALICE, None, verified_at=NOW, expires=NOW + 1)
     await store.record_handle(BOB, None, verified_at=NOW, expires=LATER)
+    await store.revoke_account(ALICE, before=NOW, expires=NOW + 1)
+    await store.revoke_account(BOB, before=NOW, expires=LATER)
     clock.time = NOW + 1
-    assert await store.prune() == 3
+    assert await store.prune() == 4
     assert await store.prune() == 0
     assert await store.get("k", b"new") == b"value"
     assert await store.is_revoked("bb" * 16)
     assert await store.handle_of(BOB) is not None
+    assert BOB in [
+        entry.did for entry in (await store.feed(0)).entries if isinstance(entry, AccountRevocation)
+    ]
+
+
+async def test_an_account_has_one_entry_and_only_a_later_one_replaces_it(store: Store) -> None:
+    first = await store.revoke_account(ALICE, before=NOW, expires=LATER)
+    assert first == AccountRevocation(first.seq, ALICE, NOW, LATER)
+    assert await store.revoke_account(ALICE, before=NOW - 5, expires=LATER - 5) == first
+    assert (await store.feed(0)).entries == [first]
+    second = await store.revoke_account(ALICE, before=NOW + 5, expires=LATER - 5)
+    assert second == AccountRevocation(second.seq, ALICE, NOW + 5, LATER)
+    assert second.seq > first.seq
+    assert (await store.feed(first.seq)).entries == (await store.feed(0)).entries == [second]
+    longer = await store.revoke_account(ALICE, before=NOW, expires=LATER + 5)
+    assert longer == AccountRevocation(longer.seq, ALICE, NOW + 5, LATER + 5)
+
+
+async def test_an_accounts_entry_leaves_the_feed_when_it_expires(store: Store, clock: Clock) -> None:
+    await store.revoke_account(ALICE, before=NOW, expires=NOW + 1)
+    clock.time = NOW + 1
+    assert (await store.feed(0)).entries == []
+    await store.prune()
+    assert (await store.revoke_account(ALICE, before=NOW - 5, expires=LATER)).before == NOW - 5
+
+
+async def test_every_page_names_the_store_and_where_to_go_on(store: Store, clock: Clock) -> None:
+    empty = await store.feed(0)
+    assert (empty.continues, empty.entries) == (True, [])
+    assert len(empty.store_id) == 32
+    for number in range(5):
+        await store.revoke(f"{number:032x}", expires=NOW + 1)
+    await store.record_handle(ALICE, "alice.test", verified_at=NOW, expires=LATER)
+    await store.record_handle(ALICE, "alice.test", verified_at=NOW + 1, expires=LATER)
+    after, pages = empty.next, []
+    while (page := await store.feed(after, limit=4)).entries:
+        assert (page.store_id, page.continues) == (empty.store_id, True)
+        pages.append(page.entries)
+        after = page.next
+    assert [len(page) for page in pages] == [4, 2]
+    clock.time = NOW + 1
+    for past in (empty.next, after):  # whatever has expired or was replaced since
+        assert (await store.feed(past)).continues
+    await store.prune()
+    assert (await store.feed(after)).continues
+
+
+async def test_a_number_that_was_never_given_out_is_not_continued(store: Store) -> None:
+    last = await store.revoke(SESSION, expires=LATER)
+    for stranger in (last.seq + 1, last.seq + 2**40, -1):
+        page = await store.feed(stranger)
+        assert not page.continues
+    assert (await store.feed(last.seq)).continues
+
+
+async def test_what_is_written_back_is_recorded_as_by_its_own_verb_and_twice_is_no_more(store: Store) -> None:
+    entries: list[FeedEntry] = [
+        Revocation(77, SESSION, LATER),
+        AccountRevocation(5, ALICE, NOW, LATER),
+        HandleFact(3, ALICE, "alice.test", NOW, LATER),
+    ]
+    await store.write_back(entries)
+    seen = await store.feed(0)
+    assert [replace(entry, seq=0) for entry in seen.entries] == [replace(entry, seq=0) for entry in entries]
+    await store.record_handle(ALICE, "new.test", verified_at=NOW + 1, expires=LATER)
+    last = (await store.feed(0)).next
+    await store.write_back(entries)
+    assert (await store.feed(last)).entries == []
+    await store.write_back([])
+
+
+async def test_a_store_says_which_entries_it_lacks(store: Store, clock: Clock) -> None:
+    entries: list[SignOut] = [Revocation(0, SESSION, LATER), AccountRevocation(0, ALICE, NOW, LATER)]
+    assert await store.lacking(entries) == entries
+    await store.write_back(entries)
+    assert await store.lacking([]) == await store.lacking(entries) == []
+    more = [AccountRevocation(0, ALICE, NOW + 1, LATER), AccountRevocation(0, ALICE, NOW, LATER + 1)]
+    less = [AccountRevocation(0, ALICE, NOW - 1, LATER - 1)]
+    assert await store.lacking([*more, *less]) == more
+    clock.time = LATER
+    assert await store.lacking(entries[:1]) == entries[:1]
 
 
 async def test_a_session_is_revoked_once_and_the_second_call_says_what_the_first_did(store: Store) -> None:
@@ -162,13 +245,13 @@ async def test_a_session_is_revoked_once_and_the_second_call_says_what_the_first
     first = await store.revoke(SESSION, expires=LATER)
     assert await store.revoke(SESSION, expires=LATER + 5) == first
     assert await store.is_revoked(SESSION)
-    assert await store.feed(0) == [first]
+    assert (await store.feed(0)).entries == [first]
 
 
 async def test_the_feed_gives_what_came_after_in_order_and_no_more_than_asked(store: Store) -> None:
     entries = [await store.revoke(f"{number:032x}", expires=LATER) for number in range(5)]
-    assert await store.feed(entries[1].seq, limit=2) == entries[2:4]
-    assert await store.feed(entries[4].seq) == []
+    assert (await store.feed(entries[1].seq, limit=2)).entries == entries[2:4]
+    assert (await store.feed(entries[4].seq)).entries == []
     assert [entry.seq for entry in entries] == sorted({entry.seq for entry in entries})
 
 
@@ -183,7 +266,7 @@ async def test_expired_entries_leave_the_feed(store: Store, clock: Clock) -> Non
     await store.revoke(SESSION, expires=NOW + 1)
     await store.record_handle(ALICE, "alice.test", verified_at=NOW, expires=NOW + 1)
     clock.time = NOW + 1
-    assert await store.feed(0) == []
+    assert (await store.feed(0)).entries == []
     assert not await store.is_revoked(SESSION)
     assert await store.handle_of(ALICE) is None
 
@@ -197,7 +280,7 @@ async def test_a_new_fact_of_a_did_replaces_the_old_one_under_a_new_number(store
     assert after is not None
     assert after == HandleFact(after.seq, ALICE, "alice.example.net", NOW + 1, LATER)
     assert after.seq > before.seq
-    assert await store.feed(0) == [after]
+    assert (await store.feed(0)).entries == [after]
 
 
 async def test_an_older_fact_does_not_replace_a_newer_one(store: Store) -> None:
@@ -210,9 +293,9 @@ async def test_an_older_fact_does_not_replace_a_newer_one(store: Store) -> None:
 
 async def test_a_handle_verified_for_one_did_is_taken_from_every_other(store: Store) -> None:
     await store.record_handle(ALICE, "shop.test", verified_at=NOW, expires=LATER)
-    seen = (await store.feed(0))[-1].seq
+    seen = (await store.feed(0)).entries[-1].seq
     await store.record_handle(BOB, "shop.test", verified_at=NOW + 5, expires=LATER)
-    news = await store.feed(seen)
+    news = (await store.feed(seen)).entries
     assert {(fact.did, fact.handle, fact.verified_at) for fact in news if isinstance(fact, HandleFact)} == {
         (ALICE, None, NOW + 5),
         (BOB, "shop.test", NOW + 5),
@@ -232,15 +315,17 @@ async def test_a_handle_verified_earlier_is_not_taken_from_who_had_it_later(stor
 async def test_nobody_loses_a_handle_to_someone_who_has_none(store: Store) -> None:
     await store.record_handle(ALICE, None, verified_at=NOW, expires=LATER)
     await store.record_handle(BOB, None, verified_at=NOW + 1, expires=LATER)
-    assert len(await store.feed(0)) == 2
+    assert len((await store.feed(0)).entries) == 2
 
 
-async def test_revocations_and_facts_share_one_line(store: Store) -> None:
+async def test_sessions_accounts_and_facts_share_one_line(store: Store) -> None:
     await store.revoke("aa" * 16, expires=LATER)
     await store.record_handle(ALICE, "alice.test", verified_at=NOW, expires=LATER)
+    await store.revoke_account(ALICE, before=NOW, expires=LATER)
     await store.revoke("bb" * 16, expires=LATER)
-    kinds = [type(entry) for entry in await store.feed(0)]
-    assert kinds == [Revocation, HandleFact, Revocation]
+    kinds = [type(entry) for entry in (await store.feed(0)).entries]
+    assert kinds == [Revocation, HandleFact, AccountRevocation, Revocation]
+    assert [type(entry) for entry in (await store.feed(0, limit=3)).entries] == kinds[:3]
 
 
 async def test_what_a_clock_ahead_of_ours_has_verified_gives_way_to_the_next_fact(store: Store) -> None:

@@ -113,6 +113,7 @@ class Wires:
     resolved: list[str] = field(default_factory=list)
     connected: list[tuple[str, int]] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)  # packets go there, and none comes back
 
     async def resolve(self, host: str, _port: int) -> Sequence[str]:
         self.resolved.append(host)
@@ -125,6 +126,8 @@ class Wires:
         self.connected.append((address, port))
         if address in self.dead:
             raise httpcore.ConnectError("nobody there")
+        if address in self.silent:
+            await asyncio.Event().wait()
         return await transport.connect("127.0.0.1", self.port)
 
 

@@ -144,11 +144,68 @@ async def test_a_sign_out_that_could_not_be_recorded_says_so(
     browser, copy = world.browser(), world.browser()
     await world.sign_in(browser, world.alice)
     copy.jar.update(browser.jar)
-    monkeypatch.setattr(world.sidecar.store, "revoke", _unavailable)
-    out = await browser.submit("/logout", {})
-    assert (out.status_code, code_of(out)) == (503, "sign_out_not_recorded")
+    with monkeypatch.context() as broken:
+        broken.setattr(world.sidecar.store, "revoke", _unavailable)
+        out = await browser.submit("/logout", {})
+        assert (out.status_code, code_of(out)) == (503, "sign_out_not_recorded")
+        assert (await copy.fetch(WIKI + "/")).status_code == 401  # this process knows all the same
+        assert any("session" in name for name in browser.jar)  # or nobody could try again
+        assert 'action="https://auth.club.net/auth/logout"' in out.text
+        assert "You are signed in as" in (await browser.open(f"{PUBLIC}/auth/logout")).text
+    assert (await browser.submit("/logout", {})).status_code == 200
     assert not any("session" in name for name in browser.jar)
-    assert (await copy.fetch(WIKI + "/")).status_code == 401  # this process knows all the same
+    assert "You aren't signed in" in (await copy.open(f"{PUBLIC}/auth/logout")).text
+
+
+async def test_whoever_could_not_sign_out_can_sign_in_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, copy = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    copy.jar.update(browser.jar)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.sidecar.store, "revoke", _unavailable)
+        await browser.submit("/logout", {})
+        assert (await browser.open(f"{PUBLIC}/auth/login")).status_code == 200
+        await world.sign_in(browser, world.bob)
+    assert (await browser.fetch(WIKI + "/")).headers["x-user-did"] == world.bob.did
+    assert (await copy.fetch(WIKI + "/")).status_code == 401
+
+
+async def test_a_sign_in_that_could_not_end_the_session_before_it_fails_and_ends_it_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, copy = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    copy.jar.update(browser.jar)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.sidecar.store, "revoke", _unavailable)
+        failed = await world.sign_in(browser, world.bob)
+    assert (failed.status_code, code_of(failed)) == (503, "store_unavailable")
+    assert (await copy.fetch(WIKI + "/")).status_code == 401
+    assert (await world.sign_in(browser, world.bob)).status_code == 303
+    assert (await browser.fetch(WIKI + "/")).headers["x-user-did"] == world.bob.did
+
+
+async def test_an_account_whose_sessions_ended_is_out_everywhere_and_can_sign_in_anew(world: World) -> None:
+    browser, other = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.sign_in(other, world.bob)
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+    await world.later(10)
+    now = world.clock.time
+    await world.sidecar.feed.revoke_account(world.alice.did, before=now, expires=now + 30 * DAY)
+    second = world.another_worker()
+    await second.start()
+    for sidecar in (world.sidecar, second):
+        elsewhere = world.browser(sidecar)
+        elsewhere.jar.update(browser.jar)
+        assert (await elsewhere.fetch(WIKI + "/")).status_code == 401
+        assert "You aren't signed in" in (await elsewhere.open(f"{PUBLIC}/auth/logout")).text
+    await second.stop()
+    assert (await other.fetch(WIKI + "/")).status_code == 200
+    await world.sign_in(browser, world.alice)
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
 
 
 async def _unavailable(*_: object, **__: object) -> None:

@@ -39,6 +39,64 @@ async def test_every_way_to_say_who_one_is_works(world: World, typed: str) -> No
     assert (await browser.open(WIKI + "/")).headers["x-user-did"] == world.alice.did
 
 
+@pytest.mark.parametrize("site", ["404", "503", "no web", "nobody", "private"])
+async def test_the_address_of_a_handles_own_site_is_as_good_as_the_handle(world: World, site: str) -> None:
+    match site:
+        case "404" | "503":
+            world.network.serve("https://alice.pds.net", lambda _: httpx.Response(int(site)))
+        case "no web":
+            world.network.addresses["alice.pds.net"] = []
+        case "nobody":
+            world.network.unplug("https://alice.pds.net")
+        case "private":
+            world.network.addresses["alice.pds.net"] = ["10.0.0.1"]
+    browser = world.browser()
+    departed = await world.depart(browser, "https://alice.pds.net/")
+    assert departed.status_code == 303, departed.text
+    assert world.network.request_of(departed.headers["location"])["login_hint"] == "alice.pds.net"
+    await browser.open(world.network.approve(departed.headers["location"], account=world.alice))
+    assert (await browser.open(WIKI + "/")).headers["x-user-did"] == world.alice.did
+
+
+async def test_a_site_that_is_no_handle_either_is_told_as_the_server_it_was_typed_as(world: World) -> None:
+    world.network.serve("https://shop.net", lambda _: httpx.Response(404))
+    refused = await world.depart(world.browser(), "https://shop.net")
+    assert (refused.status_code, code_of(refused)) == (502, "unexpected_response")
+
+
+async def test_a_handle_typed_as_a_site_whose_own_server_fails_is_told_as_that(world: World) -> None:
+    world.network.serve("https://alice.pds.net", lambda _: httpx.Response(404))
+    world.network.unplug("https://pds.net")
+    refused = await world.depart(world.browser(), "https://alice.pds.net")
+    assert (refused.status_code, code_of(refused)) == (503, "server_unreachable")
+
+
+async def test_a_button_leads_to_its_server_and_never_to_a_handle_of_that_name(world: World) -> None:
+    """A server that is down must not turn into somebody's account."""
+    world.network.add_account("bsky.social")
+    world.network.unplug("https://bsky.social")
+    for fields in ({}, {"prompt": "create"}):
+        refused = await world.depart(world.browser(), "https://bsky.social", **fields)
+        assert refused.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("alice", "We read “alice”. It has no dot"),
+        ("alice@example.com", "We read “alice@example.com” as an e-mail address."),
+        ("\u202e<b>x.y", "We read “&lt;b&gt;x.y” as a handle"),
+        ("{0.code} x{}", "We read “{0.code} x{}” as a handle"),
+        ("did:plc:short", "We read “did:plc:short” as a DID"),
+        ("https://bsky.app/search", "We read “https://bsky.app/search” as a link"),
+    ],
+)
+async def test_what_cannot_be_used_is_shown_as_it_was_read(world: World, typed: str, words: str) -> None:
+    refused = await world.depart(world.browser(), typed)
+    assert refused.status_code == 400
+    assert words in refused.text
+
+
 @pytest.mark.parametrize(("who", "store", "status"), [("alice", 1, 303), ("bob", 1, 403), ("alice", 0, 503)])
 async def test_the_tokens_are_revoked_after_the_answer_whatever_it_is(
     world: World, monkeypatch: pytest.MonkeyPatch, who: str, store: int, status: int

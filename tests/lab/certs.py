@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = dt.timedelta(days=7)
+VALID = (-dt.timedelta(days=1), LIFETIME)  # from, until; from now
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,12 @@ class Certificates:
     key: Path
 
 
-def issue(folder: Path, names: Sequence[str]) -> Certificates:
+def issue(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    valid: tuple[dt.timedelta, dt.timedelta] = VALID,
+) -> Certificates:
     """Make an authority and one certificate for all `names` (wildcards allowed)."""
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -37,7 +43,7 @@ def issue(folder: Path, names: Sequence[str]) -> Certificates:
         .sign(ca_key, hashes.SHA256())
     )
     leaf = (
-        _builder(_name(names[0]), authority, leaf_key.public_key())
+        _builder(_name(names[0]), authority, leaf_key.public_key(), valid)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
@@ -57,7 +63,10 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    valid: tuple[dt.timedelta, dt.timedelta] = VALID,
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
@@ -66,8 +75,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + LIFETIME)
+        .not_valid_before(now + valid[0])
+        .not_valid_after(now + valid[1])
     )
 
 

@@ -25,17 +25,13 @@ from .document import DidDocument, parse_did_document
 from .handles import HandleResolver
 
 _LONGEST_TTL = 600.0  # the OAuth profile wants identities for sign-in cached under 10 minutes
-_DOCUMENT_TYPES = (
-    "application/did+ld+json",
-    "application/json",
-    "application/did+json",
-    "application/ld+json",
-)
+# Any type, for files on all kinds of web servers: the document says itself whose it is.
+_DOCUMENT_TYPES = ("application/did+ld+json", "application/json", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`handle` is None where it couldn't be verified both ways; `undecided`: for the fault of a server."""
+    """`handle` is None if it couldn't be verified both ways; `undecided`: because a server failed."""
 
     did: Did
     handle: Handle | None
@@ -46,7 +42,7 @@ class Identity:
 class Directory:
     """`ttl` in seconds, under 600; `size` bounds each of two caches; `plc_url`, `handle_resolver`: origins.
 
-    Where a server fails, every method raises ServerUnreachable: a fault is no answer, and never remembered.
+    If a server fails, every method raises ServerUnreachable: a fault isn't an answer, and never remembered.
     """
 
     def __init__(
@@ -88,7 +84,7 @@ class Directory:
             return Identity(document.did, None, _pds(document), undecided=True)
 
     async def verified_handle(self, did: Did) -> Handle | None:
-        """The handle that holds both ways, asked anew. None: it has none. ServerUnreachable: who knows."""
+        """The handle that holds both ways, asked anew; None if it has none. Raises ServerUnreachable."""
         try:
             return await self._verified(await self.document(did, fresh=True), fresh=True)
         except (DidNotFound, InvalidDidDocument):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..errors import InvalidDidDocument, InvalidIdentifier
-from ..syntax import Did, Handle, ServerUrl, is_valid_handle_syntax, parse_handle, parse_origin
+from ..syntax import Did, Handle, ServerUrl, is_valid_handle_syntax, origin_of_endpoint, parse_handle
 from .multikey import to_multikey
 
 
@@ -51,7 +51,7 @@ def _pds(did: Did, document: Mapping[str, object], *, development: bool) -> Serv
         endpoint = service.get("serviceEndpoint")
         if service.get("type") == "AtprotoPersonalDataServer":
             try:
-                return parse_origin(str(endpoint).removesuffix("/"), development=development)
+                return origin_of_endpoint(str(endpoint), development=development)
             except InvalidIdentifier:
                 return None
     return None

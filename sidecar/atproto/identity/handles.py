@@ -1,13 +1,13 @@
 """Which DID a handle names, as the handle's own domain says it.
 
-Owns: the ways to ask. DNS TXT and HTTPS well-known are asked at once, and DNS wins. Where a `server` is set,
-for networks without DNS, only it is asked (com.atproto.identity.resolveHandle); who sets it trusts its
-answers.
+Owns: the ways to ask. DNS TXT and HTTPS well-known are asked at once, and DNS wins. If a `server` is set, for
+networks without DNS, only this server is asked (com.atproto.identity.resolveHandle), and its answers are
+trusted.
 Doesn't belong here: whether the DID names the handle in return (directory.py).
 
-"Nobody claims it" is an answer: NXDOMAIN, no `did=` record, 404, a body that is no DID. A fault is none:
-SERVFAIL, time out, refused connections, 403, 429 and 5xx. Where one way finds nothing and the other fails,
-we can't know.
+"Nobody claims it" is an answer: NXDOMAIN, no `did=` record, 404, a body that isn't a DID. A fault isn't an
+answer: SERVFAIL, time out, refused connections, 403, 429 and 5xx. If one way finds nothing and the other
+fails, we can't know.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class HandleResolver:
             try:
                 return await self._ask_dns(handle) or await https
             except ServerUnreachable as fault:
-                # Either way is enough; but "HTTPS has none" is no answer while DNS may have one.
+                # Either way is enough; but "HTTPS has none" isn't an answer while DNS may have one.
                 if did := await https:
                     return did
                 raise fault from None
@@ -98,7 +98,7 @@ class HandleResolver:
         except (HostNotFound, ForbiddenAddress, UnexpectedResponse):
             return None
         raise_for_fault(response)
-        return self._did(response.content.strip()) if response.is_success else None
+        return self._did(_first_line(response.content)) if response.is_success else None
 
     async def _ask_server(self, handle: Handle) -> Did | None:
         query = httpx.QueryParams({"handle": handle})
@@ -117,6 +117,12 @@ class HandleResolver:
             return parse_did(text.decode("ascii"), development=self._development)
         except (InvalidIdentifier, UnsupportedDidMethod, UnicodeDecodeError):
             return None
+
+
+def _first_line(content: bytes) -> bytes:
+    """Editors put a byte order mark before it. Later lines are for others: comments, scripts."""
+    lines = content.removeprefix(b"\xef\xbb\xbf").strip().splitlines()
+    return lines[0].strip() if lines else b""
 
 
 def _nameserver(text: str) -> tuple[str, int]:

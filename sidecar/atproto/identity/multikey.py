@@ -16,7 +16,7 @@ _MAX_LENGTH = 128
 
 
 def to_multikey(kind: str, multibase: str) -> str | None:
-    """The key as a Multikey; None where the type or the value is none we know."""
+    """The key as a Multikey; None if we don't know the type or can't read the value."""
     if not multibase.startswith("z") or len(multibase) > _MAX_LENGTH:
         return None
     try:

@@ -1,7 +1,7 @@
 """The TXT records of a name, as DNS has them.
 
-Owns: how dnspython is asked. handles.py imports this when it has the first name to ask for: 3 MB that whoever
-signs nobody in does without.
+Owns: how dnspython is asked. handles.py imports this when it has the first name to ask for: 3 MB that a
+worker without sign-ins doesn't need.
 Doesn't belong here: which name, what its texts mean (handles.py).
 """
 

@@ -11,12 +11,12 @@ no secret.
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sidecar.access.identity_headers import NAMES
 from sidecar.commands.doctor.findings import Finding, Findings, Remedy
-from sidecar.commands.doctor.no_answer import CERTIFICATE, NoAnswer
+from sidecar.commands.doctor.no_answer import CERTIFICATE, Kind, NoAnswer
 from sidecar.commands.doctor.probes import Answer, Outside
 from sidecar.settings import Settings
 
@@ -84,29 +84,21 @@ def doors(settings: Settings, world: Outside) -> Findings:
 def _host(settings: Settings, world: Outside, host: str) -> Findings:
     named = host if not host.startswith("*.") else secrets.token_hex(6) + host[1:]  # any name under it
     url = f"{settings.scheme}://{named}"
-    failures: list[NoAnswer] = []
+    failures: list[Finding] = []
     for at in ("",) if named.startswith(_HERE) else ("", _HERE):
+        door = _Door(url, at)
         try:
-            world.get(f"{url}/", at=at)
-            door = _Door(url, at)
+            door.knock(world, "/", {})
         except NoAnswer as error:
-            failures.append(error)
+            if not (named != host and error.kind is Kind.NO_ADDRESS):  # DNS needn't have a made-up name
+                failures.append(Finding("warn", str(door), str(error), error.remedy(ours=True)))
             if error.kind not in CERTIFICATE:
                 continue
-            door = _Door(url, at, unverified=True)
-        yield from _unreached(door.url, failures, expected=host != named)
+            door = replace(door, unverified=True)
+        yield from failures
         yield from _knocks(settings, world, door)
         return
-    yield from _unreached(url, failures, expected=False)
-
-
-def _unreached(url: str, failures: list[NoAnswer], *, expected: bool) -> Findings:
-    """`expected`: the name was made up, so DNS needn't have it if there is another way."""
-    if failures and not (expected and failures[0].kind not in CERTIFICATE):
-        seen = str(failures[0])
-        if len(failures) > 1:
-            seen += f"; at {_HERE}: {failures[1]}"
-        yield Finding("warn", url, seen, failures[0].remedy(ours=True))
+    yield from failures
 
 
 def _knocks(settings: Settings, world: Outside, door: _Door) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -232,7 +233,7 @@ async def test_a_document_of_another_did_is_refused(directory: Directory, networ
         httpx.Response(200, text="<html>"),
         httpx.Response(200, json=[]),
         httpx.Response(401),
-        httpx.Response(200, json={"id": ALICE, "x": "x" * 70_000}),
+        httpx.Response(200, json={"id": ALICE, "x": "x" * 600_000}),
     ],
 )
 async def test_what_is_no_document_is_neither_gone_nor_taken(
@@ -244,13 +245,33 @@ async def test_what_is_no_document_is_neither_gone_nor_taken(
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/did+ld+json", "application/json; charset=utf-8", "application/did+json"]
+    "content_type",
+    [
+        "application/did+ld+json",
+        "application/json; charset=utf-8",
+        "application/did+json",
+        "text/plain",
+        "application/octet-stream",
+        "",
+    ],
 )
-async def test_the_types_a_document_may_have(
+async def test_a_document_may_have_any_type(
     directory: Directory, network: Network, content_type: str
 ) -> None:
     network.documents[ALICE] = httpx.Response(200, json={"id": ALICE}, headers={"Content-Type": content_type})
     assert (await directory.document(ALICE)).did == ALICE
+
+
+@pytest.mark.parametrize("did", [ALICE, Did("did:web:carol.example.org")])
+async def test_a_document_may_have_half_a_megabyte_and_a_byte_order_mark(
+    directory: Directory, network: Network, did: Did
+) -> None:
+    text = json.dumps({"id": did, "x": ""})
+    large = text.replace('""', f'"{"x" * (512 * 1024 - len(text) - 3)}"')
+    content = f"\ufeff{large}".encode()
+    assert len(content) == 512 * 1024
+    network.documents[did] = httpx.Response(200, content=content)
+    assert (await directory.document(did)).did == did
 
 
 async def test_a_directory_that_is_down_is_not_a_did_that_is_gone(

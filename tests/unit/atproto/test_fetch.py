@@ -498,14 +498,56 @@ async def test_json_of_another_type_is_unexpected(content_type: str) -> None:
         b'{"a": ' + b"[" * 100_000,
         b'{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
         b'{"a":' * 100_000,
+        b'{"a": [' + b"[]," * 60_000 + b"0]}",
+        b'{"a": [' + b'{"b":0},' * 30_000 + b"0]}",
         "{}".encode("utf-16"),
-        b"\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf" * 2 + b"{}",
+        b"{}\xef\xbb\xbf",
+        b"{\xef\xbb\xbf}",
     ],
 )
 async def test_what_is_no_sound_json_object_is_unexpected(content: bytes) -> None:
     fetch = answering(200, content=content, headers={"Content-Type": "application/json"})
     with pytest.raises(UnexpectedResponse):
         await fetch.json(URL, limit=10**6)
+
+
+@pytest.mark.parametrize(
+    "sound", ['{"a": "\\ud83d\\ude00"}', '{"a": "\U0001f600"}', '{"\\uD83D\\uDE00": ""}']
+)
+def test_an_emoji_may_be_spelled_in_two_halves_or_in_one(sound: str) -> None:
+    assert "\U0001f600" in str(parse_json_object(sound.encode()))
+
+
+async def test_a_byte_order_mark_before_json_is_no_part_of_it() -> None:
+    fetch = answering(200, content=b'\xef\xbb\xbf{"a": 1}', headers={"Content-Type": "application/json"})
+    assert await fetch.json(URL) == {"a": 1}
+    assert parse_json_object(b'\xef\xbb\xbf {"a": "\xef\xbb\xbf"}') == {"a": "\ufeff"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"scopes_supported": ["x" * 20] * 20_000},
+        {"a": {f"name-{n}": "some value" for n in range(18_000)}},
+        {"description": "one, two: [three], {four} " * 19_000},
+    ],
+    ids=["a long list", "many members", "much text"],
+)
+async def test_a_document_may_have_half_a_megabyte(value: dict[str, object]) -> None:
+    content = json.dumps(value).encode().ljust(512 * 1024)
+    assert len(content) == 512 * 1024
+    fetch = answering(200, content=content, headers={"Content-Type": "application/json"})
+    assert await fetch.json(URL) == value
+    with pytest.raises(UnexpectedResponse, match="more than 524288 bytes"):
+        await answering(200, content=content + b" ").json(URL)
+    assert len((await answering(200, content=content).request("GET", URL)).content) == 512 * 1024
+
+
+async def test_json_of_any_type_is_read_if_that_is_asked_for() -> None:
+    for content_type in ("text/plain", "application/octet-stream", "text/html", ""):
+        fetch = answering(200, content=b'{"a": 1}', headers={"Content-Type": content_type})
+        assert await fetch.json(URL, content_types=("application/json", "*/*")) == {"a": 1}
 
 
 json_values = st.recursive(

@@ -164,6 +164,48 @@ async def test_a_handle_in_its_well_known_file_is_found(dns: DnsServer, web: Wel
     assert [str(request.url) for request in web.requests] == [f"https://{HANDLE}/.well-known/atproto-did"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"\ufeff{DID}".encode(),
+        f"\ufeff\r\n {DID} \r\n".encode(),
+        f"{DID}\n# the account of this site\n".encode(),
+        f"{DID}\r\n{OTHER}\r\n".encode(),
+        f"{DID}\r{OTHER}".encode(),
+        f"{DID}\n<script src='/reload.js'></script>".encode(),
+        f"\n\n\t{DID}\n".encode(),
+        f"{DID}\n".encode() + b"\xff\xfe not UTF-8 \x00",
+    ],
+)
+async def test_the_first_line_of_a_well_known_file_counts_without_a_byte_order_mark(
+    dns: DnsServer, web: WellKnown, body: bytes
+) -> None:
+    web.answer = lambda _: httpx.Response(200, content=body)
+    assert await resolver(web, dns.address).resolve(HANDLE) == DID
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"did={DID}",
+        f"# this site\n{DID}",
+        f"<!doctype html>\n{DID}",
+        f"{DID} # mine",
+        f"{DID},{OTHER}",
+        f'"{DID}"',
+        f"did:key:z1\n{DID}",
+        f"\ufeff\ufeff{DID}",
+        f"{DID}\x85{OTHER}",
+    ],
+)
+async def test_a_well_known_file_whose_first_line_is_no_did_claims_nothing(
+    dns: DnsServer, web: WellKnown, body: str
+) -> None:
+    web.says(200, body)
+    with pytest.raises(HandleNotFound):
+        await resolver(web, dns.address).resolve(HANDLE)
+
+
 @pytest.mark.parametrize("status", [200, 201, 203])
 async def test_any_2xx_and_any_content_type_will_do(dns: DnsServer, web: WellKnown, status: int) -> None:
     web.says(status, DID, **{"Content-Type": "application/octet-stream"})

@@ -1,5 +1,8 @@
 """Names: the interop vectors, the forms that resolve, and what people type."""
 
+import time
+from contextlib import suppress
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,8 +13,10 @@ from sidecar.atproto.syntax import (
     Did,
     Handle,
     ServerUrl,
+    handle_of_site,
     is_valid_did_syntax,
     is_valid_handle_syntax,
+    origin_of_endpoint,
     parse_did,
     parse_handle,
     parse_identifier,
@@ -160,6 +165,137 @@ def test_what_people_type_or_paste_is_understood(typed: str, meant: Did | Handle
     assert type(understood) is type(meant)
 
 
+POST = "app.bsky.feed.post/3k2yihcrp6f2c"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        # other keyboards
+        ("\uff20alice.com", Handle("alice.com")),
+        ("\ufe6balice.com", Handle("alice.com")),
+        ("\uff41\uff4c\uff49\uff43\uff45\uff0e\uff43\uff4f\uff4d", Handle("alice.com")),
+        ("alice\u3002com", Handle("alice.com")),
+        ("did\uff1aplc\uff1a7iza6de2dwap2sbkpav7c6c6", Did(PLC)),
+        ("my\u2011name.com", Handle("my-name.com")),
+        # punctuation, quotes and brackets from a sentence
+        ("alice.com.", Handle("alice.com")),
+        ("@Alice.com\u3002", Handle("alice.com")),
+        ("alice.com,", Handle("alice.com")),
+        ('"alice.com"', Handle("alice.com")),
+        ("\u201e@alice.com\u201c", Handle("alice.com")),
+        ("\u300calice.com\u300d", Handle("alice.com")),
+        ("(@alice.com)", Handle("alice.com")),
+        ("<at://alice.com>", Handle("alice.com")),
+        ("`alice.com`", Handle("alice.com")),
+        ("**@alice.com**", Handle("alice.com")),
+        ("\u00a0alice.com\u2028", Handle("alice.com")),
+        (f"{PLC}.", Did(PLC)),
+        (f"'{PLC}'", Did(PLC)),
+        ("(https://bsky.app/profile/alice.com).", Handle("alice.com")),
+        ("<https://pds.example.com/>", ServerUrl("https://pds.example.com")),
+        ("https://[2606:4700::1111]:8443", ServerUrl("https://[2606:4700::1111]:8443")),
+        ("Alice (@alice.com)", Handle("alice.com")),
+        ("Dr.Who @alice.com", Handle("alice.com")),
+        ("[@alice.com](https://bsky.app/profile/alice.com)", Handle("alice.com")),
+        # at:// with what follows
+        (f"at://alice.com/{POST}", Handle("alice.com")),
+        (f"AT://@Alice.com/{POST}#x", Handle("alice.com")),
+        (f"at://{PLC}/{POST}", Did(PLC)),
+        ("at://alice.com/", Handle("alice.com")),
+        (f"at://{PLC.replace(':', '%3A')}", Did(PLC)),
+        # a DID with what follows, or as links have it
+        (f"{PLC}#atproto_pds", Did(PLC)),
+        (f"@{PLC}", Did(PLC)),
+        (PLC.replace(":", "%3A"), Did(PLC)),
+        (PLC.replace(":", "%3a").upper(), Did(PLC)),
+        # profile links of web clients, with and without a scheme
+        ("bsky.app/profile/alice.com", Handle("alice.com")),
+        ("//bsky.app/profile/alice.com", Handle("alice.com")),
+        ("www.bsky.app/profile/Alice.com/", Handle("alice.com")),
+        ("HTTP://bsky.app/profile/alice.com", Handle("alice.com")),
+        ("main.bsky.dev/profile/@alice.com", Handle("alice.com")),
+        ("deer.social/profile/alice.com?ref=share", Handle("alice.com")),
+        ("https://blacksky.community/profile/alice.com#top", Handle("alice.com")),
+        ("https://bsky.app/profile/alice.com/post/3k", Handle("alice.com")),
+        ("bsky.app/profile/alice.com/lists/3k", Handle("alice.com")),
+        (f"bsky.app/profile/{PLC.replace(':', '%3A')}", Did(PLC)),
+        ("https://bsky.app/profile/%40alice.com", Handle("alice.com")),
+        ("https://bsky.app/profile/b\u00fccher.com", Handle("xn--bcher-kva.com")),
+        ("https://tangled.org/@alice.com/repo", Handle("alice.com")),
+        (f"https://plc.directory/{PLC}", Did(PLC)),
+        (f"https://anartia.kelinci.net/{PLC}/3k", Did(PLC)),
+        (f"https://pdsls.dev/at://{PLC}/{POST}", Did(PLC)),
+        ("https://pdsls.dev/at://alice.com", Handle("alice.com")),
+        ("https://atproto-browser.vercel.app/at/alice.com/app.bsky.feed.post", Handle("alice.com")),
+        ("https://b\u00fccher.com:8443/profile/alice.com", Handle("alice.com")),
+        # a site
+        ("alice.com/", Handle("alice.com")),
+        ("https://alice.com.", ServerUrl("https://alice.com")),
+    ],
+)
+def test_whatever_names_exactly_one_account_or_server_is_understood(
+    typed: str, meant: Did | Handle | ServerUrl
+) -> None:
+    understood = parse_identifier(typed)
+    assert understood == meant
+    assert type(understood) is type(meant)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read", "kind"),
+    [
+        ("", "", "nothing"),
+        (" \u200b ", "", "nothing"),
+        ("\u202ealice ", "alice", "word"),
+        ("@alice", "@alice", "word"),
+        ("alice.local", "alice.local", "handle"),
+        ("alice@example.com", "alice@example.com", "email"),
+        ("did:plc:short", "did:plc:short", "did"),
+        ("https://bsky.app/search", "https://bsky.app/search", "link"),
+        ("bsky.app/search", "bsky.app/search", "link"),
+        ("x" * 100, "x" * 80, "word"),
+    ],
+)
+def test_what_cannot_be_used_says_what_was_read(typed: str, read: str, kind: str) -> None:
+    with pytest.raises(InvalidIdentifier) as refused:
+        parse_identifier(typed)
+    assert (refused.value.read, refused.value.kind) == (read, kind)
+
+
+def test_a_long_paste_is_read_in_no_time() -> None:
+    began = time.monotonic()
+    for paste in (
+        "@alice.com " * 370,
+        "@\u00fc." * 1300,
+        "(" * 4096,
+        "did:web:" + "a." * 2000,
+        "a/" * 2000,
+        "/u/" * 1300,
+        "https://" + "a." * 2000 + "/",
+    ):
+        with suppress(InvalidIdentifier, UnsupportedDidMethod):
+            parse_identifier(paste)
+    assert time.monotonic() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("site", "handle"),
+    [
+        ("https://alice.com", "alice.com"),
+        ("https://xn--bcher-kva.com", "xn--bcher-kva.com"),
+        ("https://alice.com:8443", None),
+        ("https://localhost", None),
+        ("https://93.184.216.34", None),
+        ("https://[2606:4700::1111]", None),
+        ("https://alice.local", None),
+        ("http://localhost:2583", None),
+    ],
+)
+def test_a_site_may_stand_for_a_handle_if_its_name_can_be_one(site: str, handle: str | None) -> None:
+    assert handle_of_site(ServerUrl(site)) == handle
+
+
 @pytest.mark.parametrize(
     "typed",
     [
@@ -186,7 +322,22 @@ def test_what_people_type_or_paste_is_understood(typed: str, meant: Did | Handle
         "https://-.com",
         "https://💩.com",
         "https://bsky.app/profile/",
-        "https://bsky.app/profile/alice.com/post/3k",
+        "https://bsky.app/search?q=alice.com",
+        "https://bsky.app/profile/alice.com/profile/bob.com",
+        f"https://viewer.example.org/{PLC}/did:web:bob.com",
+        "bsky.app/profile",
+        "bsky.app/profile/alice",
+        "alice.com/about",
+        "alice.com, bob.com",
+        "@alice.com @bob.com",
+        "my.password is this",
+        "mailto:alice@example.com",
+        "Alice <alice@example.com>",
+        "acct:alice@example.com",
+        "did:plc:",
+        "at://",
+        "at:///app.bsky.feed.post",
+        "%",
         "http://localhost:2583",
         "javascript://alice.com/%0aalert(1)",
         "a" * 5000,
@@ -251,6 +402,48 @@ def test_what_is_no_bare_https_origin_is_refused(text: str) -> None:
     for development in (False, True):
         with pytest.raises(InvalidIdentifier):
             parse_origin(text, development=development)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://pds.example.com", "https://pds.example.com"),
+        ("https://pds.example.com/xrpc", "https://pds.example.com"),
+        ("https://pds.example.com//", "https://pds.example.com"),
+        ("https://pds.example.com:443/", "https://pds.example.com"),
+        ("https://pds.example.com:8443/a@b", "https://pds.example.com:8443"),
+        ("HTTPS://PDS.Example.COM?x#y", "https://pds.example.com"),
+        ("https://b\u00fccher.com/", "https://xn--bcher-kva.com"),
+        ("https://[2606:4700::1111]/xrpc", "https://[2606:4700::1111]"),
+    ],
+)
+def test_the_origin_of_a_documents_url_is_spelled_as_always(url: str, origin: str) -> None:
+    assert origin_of_endpoint(url) == origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://pds.example.com/xrpc",
+        "https://user@pds.example.com/",
+        "https://user:pw@pds.example.com/",
+        "https://pds.example.com\\@evil.com/",
+        "https://pds.example.com/a\\b",
+        "https://pds.example.com/ x",
+        "https://pds.example.com./",
+        "https://127.1/",
+        "https://pds.example.com:65536/",
+        "https://pds.example.com:/",
+        "https:///path",
+        "pds.example.com",
+        " https://pds.example.com",
+        "https://pds.example.com\n",
+        "https://pds.example.com/" + "x" * 2048,
+    ],
+)
+def test_a_documents_url_that_parsers_disagree_about_has_no_origin(url: str) -> None:
+    with pytest.raises(InvalidIdentifier):
+        origin_of_endpoint(url)
 
 
 @pytest.mark.parametrize(

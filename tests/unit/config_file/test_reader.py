@@ -475,6 +475,7 @@ def test_on_loopback_with_a_store_that_outlives_the_run_secrets_are_needed(write
             "public_url: http is for 127.0.0.1 and [::1] only",
         ),
         ({"https://auth.wiki.net": "http://192.168.0.1"}, "public_url: http is for 127.0.0.1 and [::1] only"),
+        ({"https://auth.wiki.net": "http://127.0.0.3"}, "public_url: http is for 127.0.0.1 and [::1] only"),
         (
             {"https://auth.wiki.net": "https://auth.wiki.net:8443"},
             "public_url: authorization servers refuse a port",

@@ -44,6 +44,10 @@ def test_every_error_has_public_words_that_quote_nothing(kind: type[Exception]) 
 # What people meet: each has words of its own
 OWN_WORDS = [
     atproto.InvalidIdentifier,
+    atproto.CertificateRefused,
+    atproto.CertificateExpired,
+    atproto.CertificateForAnotherName,
+    atproto.CertificateFromUnknownIssuer,
     atproto.HandleNotFound,
     atproto.HandleMismatch,
     atproto.DidNotFound,

@@ -27,6 +27,7 @@ OUR_NAMES = [
         ([b""], b""),
         ([SESSION], b""),
         ([SESSION + b";"], b""),
+        ([SESSION + b"; ; "], b""),
         ([SESSION + b"; own=1"], b"own=1"),
         ([b"own=1; " + SESSION], b"own=1"),
         ([b"a=1; " + SESSION + b"; b=2"], b"a=1; b=2"),

@@ -14,7 +14,7 @@ import pytest
 
 from sidecar.errors import StoreFull, StoreUnavailable
 from sidecar.sessions.feed import Feed
-from sidecar.store import schema
+from sidecar.store import Revocation, schema
 from sidecar.store.sqlite import SqliteStore
 
 LATER = time.time() + 3600
@@ -78,8 +78,8 @@ async def test_a_follower_misses_no_entry_that_other_processes_write_at_once(
         asyncio.to_thread(in_processes, _revoke, [(str(path), n) for n in range(3)])
     )
     seen: list[int] = []
-    while not writing.done() or await store.feed(seen[-1] if seen else 0):
-        seen += [entry.seq for entry in await store.feed(seen[-1] if seen else 0, limit=7)]
+    while not writing.done() or (await store.feed(seen[-1] if seen else 0)).entries:
+        seen += [entry.seq for entry in (await store.feed(seen[-1] if seen else 0, limit=7)).entries]
         await asyncio.sleep(0)
     await writing
     assert len(seen) == len(set(seen)) == 300
@@ -138,6 +138,10 @@ def write_lock_held(path: Path) -> Iterator[None]:
         process.join()
 
 
+def is_ended(feed: Feed, session_id: str) -> bool:
+    return feed.ended(session_id, "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", 0.0)
+
+
 async def test_a_write_lock_held_elsewhere_stops_writes_and_leaves_reads_and_the_loop_alone(
     store: SqliteStore, path: Path
 ) -> None:
@@ -147,7 +151,7 @@ async def test_a_write_lock_held_elsewhere_stops_writes_and_leaves_reads_and_the
         feed = Feed(store, max_stale=10)
         await feed.catch_up()
         assert feed.usable(time.time())
-        assert feed.revoked("aa" * 16)
+        assert is_ended(feed, "aa" * 16)
         assert await store.is_revoked("aa" * 16)
         assert not writing.done()
         with pytest.raises(StoreUnavailable):
@@ -164,7 +168,7 @@ async def test_a_worker_can_start_while_another_process_holds_the_write_lock(
         await late.open()
         feed = Feed(late, max_stale=10)
         await feed.catch_up()
-        assert feed.revoked("aa" * 16)
+        assert is_ended(feed, "aa" * 16)
         await late.close()
 
 
@@ -281,7 +285,7 @@ async def test_what_was_written_is_there_after_a_restart(store: SqliteStore, pat
     again = SqliteStore(path)
     await again.open()
     assert await again.get("k", b"1") == b"value"
-    assert await again.feed(0) == [revoked]
+    assert (await again.feed(0)).entries == [revoked]
     await again.close()
 
 
@@ -296,4 +300,190 @@ async def test_pruning_many_goes_in_steps(path: Path) -> None:
             )
         )
     assert await store.prune() == 1200
+    await store.close()
+
+
+async def test_a_reader_goes_through_more_pages_than_numbers_are_kept(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.store.sqlite_feed._NUMBERS", 3)
+    monkeypatch.setattr("sidecar.sessions.feed._PAGE", 2)
+    for number in range(20):
+        await store.revoke(f"{number:032x}", expires=LATER)
+        await store.revoke_account(f"did:web:{number}.test", before=LATER, expires=LATER)
+        await store.record_handle(f"did:web:{number}.test", None, verified_at=time.time(), expires=LATER)
+    await store.prune()
+    feed = Feed(store, max_stale=10)
+    async with asyncio.timeout(5):
+        await feed.catch_up()
+    assert all(is_ended(feed, f"{number:032x}") for number in range(20))
+
+
+# the file changes under us
+
+
+def without(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes:
+        path.with_name(path.name + suffix).unlink()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+async def test_what_is_written_to_a_file_that_is_gone_by_then_is_not_confirmed(
+    store: SqliteStore, path: Path, suffix: str
+) -> None:
+    await store.put("k", b"1", b"value", expires=LATER)
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO revocations VALUES (1, 'aa', ?)", (LATER,))
+        without(path, suffix)
+
+    with pytest.raises(StoreUnavailable, match="replaced"):
+        await store._write(work)
+    await store.revoke("bb" * 16, expires=LATER)
+    again = SqliteStore(path)
+    assert await again.is_revoked("bb" * 16)
+    await again.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+async def test_every_verb_notices_that_the_file_is_gone_and_the_next_call_opens_what_is_there(
+    store: SqliteStore, path: Path, suffix: str
+) -> None:
+    calls = [
+        lambda: store.feed(0),
+        lambda: store.revoke("aa" * 16, expires=LATER),
+        lambda: store.take("k", b"1"),
+        lambda: store.is_revoked("aa" * 16),
+        store.ping,
+    ]
+    for call in calls:
+        await asyncio.gather(store.ping(), store.feed(0))  # both connections are open
+        without(path, suffix)
+        with pytest.raises(StoreUnavailable, match="replaced"):
+            await call()
+        await call()
+
+
+async def test_a_file_that_was_opened_anew_is_no_continuation(store: SqliteStore, path: Path) -> None:
+    revoked = await store.revoke("aa" * 16, expires=LATER)
+    assert (await store.feed(0)).continues
+    assert (await store.feed(revoked.seq)).continues
+    without(path, "-shm")
+    with pytest.raises(StoreUnavailable):
+        await store.feed(revoked.seq)
+    assert not (await store.feed(revoked.seq)).continues
+    assert (await store.feed(revoked.seq)).continues
+
+
+async def test_what_was_in_a_log_that_was_removed_is_saved(store: SqliteStore, path: Path) -> None:
+    await store.revoke("aa" * 16, expires=LATER)
+    without(path, "-wal")
+    with pytest.raises(StoreUnavailable):
+        await store.feed(0)
+    assert await store.is_revoked("aa" * 16)
+
+
+async def test_two_stores_of_one_process_go_on_together(store: SqliteStore, path: Path) -> None:
+    other = SqliteStore(path)
+    await other.put("k", b"1", b"value", expires=LATER)
+    without(path, "-wal", "-shm")
+    with pytest.raises(StoreUnavailable):
+        await other.revoke("aa" * 16, expires=LATER)
+    await other.revoke("aa" * 16, expires=LATER)
+    assert await store.is_revoked("aa" * 16)
+    await store.revoke("bb" * 16, expires=LATER)
+    assert await other.is_revoked("bb" * 16)
+    await other.close()
+
+
+async def test_a_folder_that_is_gone_is_unavailable_until_it_is_back(store: SqliteStore, path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await store.revoke("aa" * 16, expires=LATER)
+    path.parent.mkdir()
+    await store.revoke("aa" * 16, expires=LATER)
+    assert (await store.feed(0)).entries
+
+
+async def test_a_backup_of_an_older_sidecar_is_brought_forward_in_place(
+    store: SqliteStore, path: Path
+) -> None:
+    await store.revoke("aa" * 16, expires=LATER)
+    await store.feed(0)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as old:
+        for statement in schema._VERSIONS[0]:
+            old.execute(statement)
+        old.execute("INSERT INTO revocations VALUES (1, ?, ?)", ("bb" * 16, LATER))
+        old.execute("UPDATE feed SET seq = 1")
+        old.execute("PRAGMA user_version = 1")
+        with closing(sqlite3.connect(path)) as db:
+            old.backup(db)
+    with pytest.raises(StoreUnavailable):
+        await store.feed(0)
+    page = await store.feed(0)
+    assert [entry.session_id for entry in page.entries if isinstance(entry, Revocation)] == ["bb" * 16]
+    assert (await store.feed(page.next)).continues
+
+
+async def test_readiness_is_one_attempt_to_write_however_many_ask(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+    run = store._writer.run
+
+    async def counted(work: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        return await run(work)
+
+    monkeypatch.setattr(store._writer, "run", counted)
+    await asyncio.gather(*(store.ping() for _ in range(100)))
+    assert attempts == 1
+    with write_lock_held(path):
+        answers = await asyncio.gather(*(store.ping() for _ in range(10)), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {StoreUnavailable}
+    assert attempts == 2
+    await store.ping()
+
+
+async def test_a_full_database_is_not_ready(store: SqliteStore) -> None:
+    def limit(pages: int) -> Any:
+        return lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()
+
+    await store.ping()
+    await store._on(store._writer, lambda db: db.execute("PRAGMA incremental_vacuum").fetchall())
+    await store._on(store._writer, limit(1))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="full"):
+            await store.ping()
+    await store._on(store._writer, limit(1 << 30))
+    await store.ping()
+
+
+def size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.parent.iterdir())
+
+
+@pytest.mark.parametrize("made_by", ["this sidecar", "an older one"])
+async def test_the_file_shrinks_after_a_flood_of_abandoned_sign_ins(path: Path, made_by: str) -> None:
+    if made_by == "an older one":
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            for statement in (*schema._VERSIONS[0], *schema._VERSIONS[1]):
+                db.execute(statement)
+            db.execute("PRAGMA user_version = 2")
+    now = 1000.0
+    store = SqliteStore(path, now=lambda: now)
+    await store.open()
+    await store.revoke("aa" * 16, expires=LATER)
+    rows = [(b"%d" % number, bytes(1000)) for number in range(20_000)]
+    insert = "INSERT INTO records VALUES ('pending', ?, ?, 1500)"
+    await store._write(lambda db: db.executemany(insert, rows))
+    await store.prune()
+    assert size(path) > 20_000_000
+    now = 2000.0
+    assert await store.prune() == 20_000
+    assert path.stat().st_size < 2_000_000
+    assert await store.is_revoked("aa" * 16)
+    assert await store.prune() == 0
     await store.close()

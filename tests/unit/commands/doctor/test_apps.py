@@ -202,12 +202,16 @@ def test_a_door_open_on_this_machine_is_a_failure_though_its_name_leads_nowhere(
     assert [each.verdict for each in found(settings, world)] == ["warn", "FAIL", "ok"]
 
 
-def test_what_nothing_reaches_is_one_warning_that_says_both(settings: Settings, world: Doors) -> None:
+def test_what_nothing_reaches_is_a_warning_for_each_way(settings: Settings, world: Doors) -> None:
     world.unreached[""] = NoAnswer(f"{WIKI}/", Kind.NO_ADDRESS, "it isn't there")
     world.unreached["127.0.0.1"] = NoAnswer(f"{WIKI}/", Kind.REFUSED, "the connection was refused")
-    finding = only(settings, world)
-    assert finding.verdict == "warn"
-    assert finding.seen == "it isn't there; at 127.0.0.1: the connection was refused"
+    by_name, here = found(settings, world)
+    assert (by_name.verdict, by_name.tried, by_name.seen) == ("warn", WIKI, "it isn't there")
+    assert (here.verdict, here.tried, here.seen) == (
+        "warn",
+        f"{WIKI} at 127.0.0.1",
+        "the connection was refused",
+    )
 
 
 def test_a_made_up_name_that_dns_does_not_have_is_nothing_to_warn_of(

@@ -1,5 +1,6 @@
 """Why there is no answer: each kind is told from the others, by real sockets, real TLS and real look-ups."""
 
+import datetime as dt
 import errno
 import socket
 import ssl
@@ -34,11 +35,13 @@ def listening(speak: Callable[[socket.socket], None]) -> Iterator[int]:
                     except OSError:
                         continue
 
-        thread = threading.Thread(target=accept)
+        thread = threading.Thread(target=accept, daemon=True)
         thread.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def answering(connection: socket.socket) -> None:
@@ -160,9 +163,9 @@ def test_a_certificate_for_another_name_is_one(certificates: certs.Certificates,
         assert refused(trusting, f"https://127.0.0.1:{port}/").kind is Kind.WRONG_NAME
 
 
-def test_a_certificate_whose_time_is_over_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certs, "LIFETIME", -certs.LIFETIME / 100)
-    old = certs.issue(tmp_path / "old", ["localhost"])
+def test_a_certificate_whose_time_is_over_is_one(tmp_path: Path) -> None:
+    day = dt.timedelta(days=1)
+    old = certs.issue(tmp_path / "old", ["localhost"], valid=(-2 * day, -day))
     with listening(over_tls(old)) as port:
         world = Outside(trusted=ssl.create_default_context(cafile=old.ca))
         assert refused(world, f"https://localhost:{port}/").kind is Kind.EXPIRED
