@@ -1,6 +1,6 @@
 """`sidecar …` as in tests/lab/serve.py. Here home.arpa (RFC 8375), which is nobody's, counts as private, too.
 
-Older releases want a client_id whose top-level domain is on the public suffix list; `.internal` isn't. And the
+Older releases want a client_id whose top-level domain is on the public suffix list; `.internal` is not. The
 sidecar allows servers on loopback only if its own name is under a reserved top-level domain.
 """
 
