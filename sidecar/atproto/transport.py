@@ -41,7 +41,7 @@ _IDLE = 3.0
 # 30 (resolv.conf(5): three nameservers, 5 seconds, 2 tries). 50 callers at once who ask for one silent name
 # after the other so keep 50 * 30 / 5 = 300 lookups alive; the rest is for everybody else. Each is a thread:
 # where systemd counts those (TasksMax), it has to allow as many for every process.
-_LOOKUPS = threading.BoundedSemaphore(512)
+LOOKUPS = threading.BoundedSemaphore(512)
 _NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _KEPT = 20  # connections in each pool, for the next request to the same server
 _IDEMPOTENT = ("GET", "HEAD")
@@ -71,7 +71,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     In a thread of its own: a name whose servers are silent keeps its thread long after we have given up, and
     the few that an event loop has for names would soon all wait for such ones. Nor does a stop wait for it.
     """
-    if not _LOOKUPS.acquire(blocking=False):
+    if not LOOKUPS.acquire(blocking=False):
         raise OSError("too many names are being looked up")
     lookup: Future[Sequence[tuple[Any, ...]]] = Future()
     lookup.set_running_or_notify_cancel()  # from here on nobody can cancel it, only stop waiting
@@ -81,7 +81,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
             try:
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             finally:
-                _LOOKUPS.release()  # before anybody hears of the answer, and asks for the next name
+                LOOKUPS.release()  # before anybody hears of the answer, and asks for the next name
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is for who waits
             lookup.set_exception(exc)
         else:
@@ -90,7 +90,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     try:
         threading.Thread(target=look_up, daemon=True).start()
     except RuntimeError as exc:
-        _LOOKUPS.release()
+        LOOKUPS.release()
         raise OSError("no thread for a lookup") from exc
     return [str(sockaddr[0]) for *_, sockaddr in await asyncio.wrap_future(lookup)]
 

@@ -24,7 +24,7 @@ SCHEME = (
 _REFUSED_TLDS = frozenset({"test", "local", "localhost", "invalid", "example"})
 _REFUSED_DOMAINS = ("example.com", "example.org", "example.net")
 # Names that never lead to the public network: RFC 6761, and ICANN's .internal.
-_RESERVED_TLDS = frozenset({"test", "localhost", "invalid", "example", "internal"})
+RESERVED_TLDS = frozenset({"test", "localhost", "invalid", "example", "internal"})
 
 
 class Fault(NamedTuple):
@@ -42,7 +42,7 @@ def contradictions(settings: Settings) -> Iterator[list[Fault]]:
 
 def reserved(settings: Settings) -> bool:
     """Whether the public URL can't be reached from the public network: loopback, or a reserved TLD."""
-    return settings.loopback or _public_hostname(settings).rpartition(".")[2] in _RESERVED_TLDS
+    return settings.loopback or _public_hostname(settings).rpartition(".")[2] in RESERVED_TLDS
 
 
 def _public_url(settings: Settings) -> Iterator[Fault]:

@@ -33,25 +33,25 @@ class EndedSessions:
 
     def __init__(self) -> None:
         self.keys: set[int] = set()
-        self._by_day: dict[int, bytearray] = {}
+        self.by_day: dict[int, bytearray] = {}
         self._turn: Iterator[list[Revocation]] = iter(())
 
     def add(self, session_id: str, expires: float) -> None:
         key = key_of(session_id)
         if key not in self.keys:
             self.keys.add(key)
-            self._by_day.setdefault(int(expires // _DAY) + 1, bytearray()).extend(bytes.fromhex(session_id))
+            self.by_day.setdefault(int(expires // _DAY) + 1, bytearray()).extend(bytes.fromhex(session_id))
 
     async def forget(self, now: float) -> None:
         """Drop whole days that are over."""
-        for day in [day for day in self._by_day if day * _DAY < now]:
-            for ids in _slices(self._by_day.pop(day), _SLICE):
+        for day in [day for day in self.by_day if day * _DAY < now]:
+            for ids in _slices(self.by_day.pop(day), _SLICE):
                 self.keys.difference_update([low & _KEPT for _, low in _ID.iter_unpack(ids)])
                 await asyncio.sleep(0)
 
     async def without(self, found: set[int]) -> AsyncIterator[list[Revocation]]:
         """What is here and not among the keys `found`, some at a time."""
-        for day, ids in list(self._by_day.items()):
+        for day, ids in list(self.by_day.items()):
             for some in _slices(ids, _SLICE):
                 yield [each for each in _revocations(day, some) if key_of(each.session_id) not in found]
                 await asyncio.sleep(0)
@@ -65,9 +65,9 @@ class EndedSessions:
         return few
 
     def _in_turn(self, now: float) -> Iterator[list[Revocation]]:
-        for day in list(self._by_day):
+        for day in list(self.by_day):
             if (day - 1) * _DAY > now + _DAY:  # a turn may take hours
-                for ids in _slices(self._by_day.get(day, bytearray()), _FEW):
+                for ids in _slices(self.by_day.get(day, bytearray()), _FEW):
                     yield _revocations(day, ids)
 
 

@@ -25,7 +25,7 @@ from sidecar.store import CLOCK_AHEAD, AccountRevocation, FeedEntry, HandleFact,
 log = logging.getLogger("sidecar")
 
 _PATIENCE = 3  # times that the feed is read from the start before we wait for the next round
-_PAGE = 2_000  # entries; few enough that the event loop isn't held up for long
+PAGE = 2_000  # entries; few enough that the event loop isn't held up for long
 _LATELY = 100  # entries that are looked up in every round, beside some others
 _TIDY_EVERY = 3600.0  # seconds
 _BACK = 5.0  # seconds that a clock may be set back without our noticing
@@ -48,13 +48,13 @@ class Feed:
         self._heard_at: float | None = None
         self._tidied_at = 0.0
         self._latest = 0.0
-        self._ended = EndedSessions()
-        self._keys = self._ended.keys
-        self._accounts = EndedAccounts()
-        self._ended_dids = self._accounts.entries
+        self.ended_sessions = EndedSessions()
+        self._keys = self.ended_sessions.keys
+        self.ended_accounts = EndedAccounts()
+        self._ended_dids = self.ended_accounts.entries
         self._lately: deque[SignOut] = deque(maxlen=_LATELY)
         self._facts: dict[str, HandleFact] = {}
-        self._recording = Recording(store, now=now)
+        self.recording = Recording(store, now=now)
         self._reread: _Reread | None = None
         self._catching_up = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
@@ -73,7 +73,7 @@ class Feed:
     def ended(self, session_id: str, did: str, signed_in_at: float) -> bool:
         """Whether the session ended early, alone or with all of its account. `session_id`: 32 hex digits."""
         return (bool(self._keys) and key_of(session_id) in self._keys) or (
-            did in self._ended_dids and self._accounts.end(did, signed_in_at, self._now())
+            did in self._ended_dids and self.ended_accounts.end(did, signed_in_at, self._now())
         )
 
     def handle_fact(self, did: str) -> HandleFact | None:
@@ -90,17 +90,17 @@ class Feed:
         """
         entry = Revocation(0, session_id, expires)
         self.apply(entry)
-        await self._recording.write(entry)
+        await self.recording.write(entry)
 
     async def revoke_account(self, did: str, *, before: float, expires: float) -> None:
         """End every session of the account that began before `before`, likewise."""
         entry = AccountRevocation(0, did, before, expires)
         self.apply(entry)
-        await self._recording.write(entry)
+        await self.recording.write(entry)
 
     def unrecorded(self, session_id: str) -> bool:
         """Whether `revoke` of this session has failed, and every attempt since."""
-        return self._recording.failed(session_id)
+        return self.recording.failed(session_id)
 
     # following
 
@@ -117,7 +117,7 @@ class Feed:
             with suppress(asyncio.CancelledError):
                 await self._following
             self._following = None
-        await self._recording.stop()
+        await self.recording.stop()
 
     async def catch_up(self) -> None:
         """Learn what is new, now. Raises StoreUnavailable."""
@@ -125,7 +125,7 @@ class Feed:
             now = self._now()
             if now < max(self._latest, self._tidied_at) - _BACK:
                 self._latest = self._tidied_at = now
-                self._accounts.clock_went_back(now)
+                self.ended_accounts.clock_went_back(now)
                 self._start_over("the clock went back")
             await self._audit(now)
             await self._read()
@@ -138,9 +138,9 @@ class Feed:
     def apply(self, entry: FeedEntry) -> None:
         """Take one entry in."""
         if isinstance(entry, Revocation):
-            self._ended.add(entry.session_id, entry.expires)
+            self.ended_sessions.add(entry.session_id, entry.expires)
         elif isinstance(entry, AccountRevocation):
-            self._accounts.add(entry, self._now())
+            self.ended_accounts.add(entry, self._now())
         else:
             known = self._facts.get(entry.did)
             if known is None or known.seq < entry.seq:
@@ -148,8 +148,8 @@ class Feed:
 
     async def _audit(self, now: float) -> None:
         """Look up the latest entries, and some others, for what a store may have lost in silence."""
-        some = [*self._lately, *self._ended.few(now), *self._accounts.few()]
-        wait = self._recording
+        some = [*self._lately, *self.ended_sessions.few(now), *self.ended_accounts.few()]
+        wait = self.recording
         known = [each for each in some if each.expires > now + CLOCK_AHEAD and not wait.holds(each)]
         if self._reread is None and known and await self._store.lacking(known):
             self._start_over("the store lost entries")
@@ -164,7 +164,7 @@ class Feed:
     async def _read_on(self) -> bool:
         """False if the store's history isn't the one that was read so far."""
         while True:
-            page = await self._store.feed(self._seq, limit=_PAGE)
+            page = await self._store.feed(self._seq, limit=PAGE)
             if self._store_id is None:
                 self._store_id = page.store_id
             if page.store_id != self._store_id or not page.continues:
@@ -175,7 +175,7 @@ class Feed:
             for entry in page.entries:
                 self._learn(entry)
             self._seq = page.next
-            if len(page.entries) < _PAGE:
+            if len(page.entries) < PAGE:
                 return True
 
     def _learn(self, entry: FeedEntry) -> None:
@@ -184,7 +184,7 @@ class Feed:
         if isinstance(entry, HandleFact):
             return
         self._lately.append(entry)
-        self._recording.seen(entry)
+        self.recording.seen(entry)
         if self._reread is not None:
             self._reread.note(entry)
 
@@ -199,7 +199,7 @@ class Feed:
     async def _write_back(self, reread: "_Reread", now: float) -> None:
         """What we remember and the store lacks."""
         written = 0
-        async for sessions in self._ended.without(reread.sessions):
+        async for sessions in self.ended_sessions.without(reread.sessions):
             written += await write_back(self._store, sessions, now)
         accounts = [entry for entry in self._ended_dids.values() if not reread.has(entry)]
         written += await write_back(self._store, accounts, now)
@@ -216,9 +216,9 @@ class Feed:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            mine = self._recording.unseen()
+            mine = self.recording.unseen()
             await self._try()
-            self._recording.retry(mine)
+            self.recording.retry(mine)
 
     async def _try(self) -> None:
         try:
@@ -241,8 +241,8 @@ class Feed:
         if 0 <= now - self._tidied_at < _TIDY_EVERY:
             return
         self._tidied_at = now
-        await self._ended.forget(now)
-        self._accounts.forget(now)
+        await self.ended_sessions.forget(now)
+        self.ended_accounts.forget(now)
         for did in [did for did, fact in self._facts.items() if fact.expires <= now]:
             del self._facts[did]
 

@@ -25,7 +25,7 @@ log = logging.getLogger("sidecar")
 
 _EVERY = 60.0  # seconds between rounds
 _AT_ONCE = 4
-_MOST_SEEN = 100_000
+MOST_SEEN = 100_000
 _LEASE = ("lease", b"reverify")
 _LEASE_TIME = 300.0  # seconds; a worker that died gives it up by this
 _LAST_QUESTION = 60.0  # seconds before the lease ends: what is asked by then is answered within it
@@ -60,14 +60,14 @@ class Reverifier:
         self._retention = retention
         self._now = now
         self._every = every
-        self._seen: set[str] = set()
-        self._pauses: dict[str, tuple[float, float]] = {}  # DID → (not before, length of the pause)
+        self.waiting: set[str] = set()
+        self.pauses: dict[str, tuple[float, float]] = {}  # DID → (not before, length of the pause)
         self._working: asyncio.Task[None] | None = None
 
     def seen(self, did: str) -> None:
         """Remember that someone is here. Called by every check of somebody signed in."""
-        if did not in self._seen and len(self._seen) < _MOST_SEEN:
-            self._seen.add(did)
+        if did not in self.waiting and len(self.waiting) < MOST_SEEN:
+            self.waiting.add(did)
 
     async def start(self) -> None:
         self._working = asyncio.create_task(self._work())
@@ -92,16 +92,16 @@ class Reverifier:
     async def round(self) -> None:
         """Ask about everyone due, unless another worker is at it. Raises StoreUnavailable."""
         now = self._now()
-        due = {did for did in self._seen if self._is_due(did, now)}
-        self._seen &= due
+        due = {did for did in self.waiting if self._is_due(did, now)}
+        self.waiting &= due
         if not due or not await self._store.put(*_LEASE, b"", expires=now + _LEASE_TIME, if_absent=True):
             return
         try:
-            await self._ask_all(due, now + _LEASE_TIME - _LAST_QUESTION)
+            await self.ask_all(due, now + _LEASE_TIME - _LAST_QUESTION)
         finally:
             await self._store.delete(*_LEASE)
 
-    async def _ask_all(self, due: set[str], until: float) -> None:
+    async def ask_all(self, due: set[str], until: float) -> None:
         """Everyone due, a few at once; who isn't reached while the lease lasts stays due."""
         waiting = iter(due)
 
@@ -125,10 +125,10 @@ class Reverifier:
     async def _ask(self, did: str) -> None:
         asked_at = self._now()
         if not await self._ask_both(did, asked_at):
-            self._pause(did, asked_at)
+            self.pause(did, asked_at)
             return
-        self._pauses.pop(did, None)
-        self._seen.discard(did)
+        self.pauses.pop(did, None)
+        self.waiting.discard(did)
 
     async def _ask_both(self, did: str, asked_at: float) -> bool:
         """Whether there were answers. Raises StoreUnavailable."""
@@ -151,15 +151,15 @@ class Reverifier:
             log.info("account ended", extra={"event": "account_ended", "did": did, "reason": reason})
         return True
 
-    def _pause(self, did: str, now: float) -> None:
-        _, length = self._pauses.get(did, (0.0, _FIRST_PAUSE / 2))
+    def pause(self, did: str, now: float) -> None:
+        _, length = self.pauses.get(did, (0.0, _FIRST_PAUSE / 2))
         longer = min(2 * length, max(_FIRST_PAUSE, self._max_age / 8))
-        if len(self._pauses) >= _MOST_SEEN:
-            self._pauses.clear()
-        self._pauses[did] = (now + longer, longer)
+        if len(self.pauses) >= MOST_SEEN:
+            self.pauses.clear()
+        self.pauses[did] = (now + longer, longer)
 
     def _is_due(self, did: str, now: float) -> bool:
         fact = self._feed.handle_fact(did)
-        if did in self._pauses:  # a question is open, though the other may have been answered
-            return now >= self._pauses[did][0]
+        if did in self.pauses:  # a question is open, though the other may have been answered
+            return now >= self.pauses[did][0]
         return fact is None or not -CLOCK_AHEAD <= now - fact.verified_at < self._max_age / 2

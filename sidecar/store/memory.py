@@ -30,9 +30,9 @@ class MemoryStore:
         self._records: dict[str, dict[bytes, tuple[bytes, float]]] = {}
         self._id = secrets.token_hex(16)
         self._seq = 0
-        self._feed: dict[int, FeedEntry] = {}  # rising: a dict keeps its order
-        self._revocations: dict[str, Revocation] = {}
-        self._accounts: dict[str, AccountRevocation] = {}
+        self.entries: dict[int, FeedEntry] = {}  # rising: a dict keeps its order
+        self.revocations: dict[str, Revocation] = {}
+        self.accounts: dict[str, AccountRevocation] = {}
         self._handles: dict[str, HandleFact] = {}
 
     async def open(self) -> None:
@@ -74,25 +74,25 @@ class MemoryStore:
         return deleted + self._drop_old()
 
     async def revoke(self, session_id: str, *, expires: float) -> Revocation:
-        entry = self._revocations.get(session_id)
+        entry = self.revocations.get(session_id)
         if entry is None:
-            entry = self._revocations[session_id] = Revocation(self._next(), session_id, expires)
-            self._feed[entry.seq] = entry
+            entry = self.revocations[session_id] = Revocation(self._next(), session_id, expires)
+            self.entries[entry.seq] = entry
         return entry
 
     async def is_revoked(self, session_id: str) -> bool:
-        entry = self._revocations.get(session_id)
+        entry = self.revocations.get(session_id)
         return entry is not None and entry.expires > self._now()
 
     async def revoke_account(self, did: str, *, before: float, expires: float) -> AccountRevocation:
-        known = self._accounts.get(did)
+        known = self.accounts.get(did)
         if known is not None:
             if before <= known.before and expires <= known.expires:
                 return known
             before, expires = max(before, known.before), max(expires, known.expires)
-            del self._feed[known.seq]
+            del self.entries[known.seq]
         entry = AccountRevocation(self._next(), did, before, expires)
-        self._accounts[did] = self._feed[entry.seq] = entry
+        self.accounts[did] = self.entries[entry.seq] = entry
         return entry
 
     async def record_handle(
@@ -115,8 +115,8 @@ class MemoryStore:
     def _learn(self, fact: HandleFact) -> None:
         former = self._handles.get(fact.did)
         if former is not None:
-            del self._feed[former.seq]
-        self._handles[fact.did] = self._feed[fact.seq] = fact
+            del self.entries[former.seq]
+        self._handles[fact.did] = self.entries[fact.seq] = fact
 
     async def handle_of(self, did: str) -> HandleFact | None:
         fact = self._handles.get(did)
@@ -139,14 +139,14 @@ class MemoryStore:
 
     def _has(self, entry: SignOut, now: float) -> bool:
         if isinstance(entry, Revocation):
-            session = self._revocations.get(entry.session_id)
+            session = self.revocations.get(entry.session_id)
             return session is not None and session.expires > now
-        account = self._accounts.get(entry.did)
+        account = self.accounts.get(entry.did)
         return account is not None and account.ends_as_much_as(entry)
 
     async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
         now = self._now()
-        news = list(takewhile(lambda entry: entry.seq > after, reversed(self._feed.values())))
+        news = list(takewhile(lambda entry: entry.seq > after, reversed(self.entries.values())))
         entries = [entry for entry in reversed(news) if entry.expires > now][:limit]
         following = entries[-1].seq if len(entries) == limit else self._seq
         return FeedPage(self._id, 0 <= after <= self._seq, following, entries)
@@ -168,13 +168,13 @@ class MemoryStore:
 
     def _drop_old(self) -> int:
         now = self._now()
-        expired = [entry for entry in self._feed.values() if entry.expires <= now]
+        expired = [entry for entry in self.entries.values() if entry.expires <= now]
         for entry in expired:
-            del self._feed[entry.seq]
+            del self.entries[entry.seq]
             if isinstance(entry, Revocation):
-                del self._revocations[entry.session_id]
+                del self.revocations[entry.session_id]
             elif isinstance(entry, AccountRevocation):
-                del self._accounts[entry.did]
+                del self.accounts[entry.did]
             else:
                 del self._handles[entry.did]
         return len(expired)

@@ -7,7 +7,7 @@ import sqlite3
 
 from sidecar.errors import StoreUnavailable
 
-_VERSIONS = (
+VERSIONS = (
     (
         """CREATE TABLE records (
             kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, expires REAL NOT NULL,
@@ -55,9 +55,9 @@ _VERSIONS = (
 
 def refuse_newer(db: sqlite3.Connection) -> None:
     """Raises StoreUnavailable for a file of a newer sidecar: this one can't know its tables."""
-    if _version(db) > len(_VERSIONS):
+    if _version(db) > len(VERSIONS):
         raise StoreUnavailable(
-            f"the file's schema is {_version(db)}, this sidecar knows up to {len(_VERSIONS)}"
+            f"the file's schema is {_version(db)}, this sidecar knows up to {len(VERSIONS)}"
         )
 
 
@@ -67,15 +67,15 @@ def migrate(db: sqlite3.Connection) -> None:
     A file of the newest version is only read, so a held write lock keeps no worker from starting.
     """
     refuse_newer(db)
-    if _version(db) == len(_VERSIONS):
+    if _version(db) == len(VERSIONS):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
         refuse_newer(db)
-        for statements in _VERSIONS[_version(db) :]:
+        for statements in VERSIONS[_version(db) :]:
             for statement in statements:
                 db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
+        db.execute(f"PRAGMA user_version = {len(VERSIONS)}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:

@@ -55,21 +55,21 @@ class SqliteStore:
         self._max_records = max_records
         self._now = now
         self._patience = patience
-        self._writer = Lane("store-writes", path)
+        self.writer = Lane("store-writes", path)
         self._reader = Lane("store-reads", path)
         self._followed = 0  # the reader's connection that the last page came from
         self._probing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        await self._on(self._writer, lambda _: None)
+        await self.on(self.writer, lambda _: None)
 
     async def close(self) -> None:
-        await asyncio.gather(self._writer.close(), self._reader.close())
+        await asyncio.gather(self.writer.close(), self._reader.close())
 
     async def ping(self) -> None:
         """Callers at one time share one attempt, so that no number of them holds up a sign-out."""
         if self._probing is None or self._probing.done():
-            self._probing = asyncio.create_task(self._write(_probe))
+            self._probing = asyncio.create_task(self.write(_probe))
         await asyncio.shield(self._probing)
 
     # records
@@ -90,7 +90,7 @@ class SqliteStore:
             db.execute(_PUT, (kind, key, value, expires))
             return True
 
-        return await self._write(work)
+        return await self.write(work)
 
     def _make_room(self, db: sqlite3.Connection, kind: str, now: float) -> None:
         if _count(db, kind) >= self._max_records:
@@ -101,16 +101,16 @@ class SqliteStore:
 
     async def get(self, kind: str, key: bytes) -> bytes | None:
         query = "SELECT value FROM records WHERE kind=? AND key=? AND expires>?"
-        row = await self._on(self._reader, lambda db: db.execute(query, (kind, key, self._now())).fetchone())
+        row = await self.on(self._reader, lambda db: db.execute(query, (kind, key, self._now())).fetchone())
         return bytes(row[0]) if row else None
 
     async def take(self, kind: str, key: bytes) -> bytes | None:
         query = "DELETE FROM records WHERE kind=? AND key=? RETURNING value, expires"
-        row = await self._write(lambda db: db.execute(query, (kind, key)).fetchone())
+        row = await self.write(lambda db: db.execute(query, (kind, key)).fetchone())
         return bytes(row[0]) if row and row[1] > self._now() else None
 
     async def delete(self, kind: str, key: bytes) -> None:
-        await self._write(
+        await self.write(
             lambda db: db.execute("DELETE FROM records WHERE kind=? AND key=?", (kind, key)).rowcount
         )
 
@@ -118,23 +118,23 @@ class SqliteStore:
         deleted = 0
         now = self._now()
         for table in ("records", "revocations", "accounts", "handles"):
-            deleted += await _repeat(partial(self._write, _delete_some(table, "expires<=?", now)))
-        await self._write(sqlite_feed.forget_numbers)
-        await _repeat(partial(self._on, self._writer, _give_back))
+            deleted += await _repeat(partial(self.write, _delete_some(table, "expires<=?", now)))
+        await self.write(sqlite_feed.forget_numbers)
+        await _repeat(partial(self.on, self.writer, _give_back))
         return deleted
 
     # the feed
 
     async def revoke(self, session_id: str, *, expires: float) -> Revocation:
-        return await self._write(lambda db: sqlite_feed.revoke(db, session_id, expires))
+        return await self.write(lambda db: sqlite_feed.revoke(db, session_id, expires))
 
     async def is_revoked(self, session_id: str) -> bool:
         query = "SELECT 1 FROM revocations WHERE session_id=? AND expires>?"
         parameters = (session_id, self._now())
-        return bool(await self._on(self._reader, lambda db: db.execute(query, parameters).fetchone()))
+        return bool(await self.on(self._reader, lambda db: db.execute(query, parameters).fetchone()))
 
     async def revoke_account(self, did: str, *, before: float, expires: float) -> AccountRevocation:
-        return await self._write(lambda db: sqlite_feed.revoke_account(db, did, before, expires))
+        return await self.write(lambda db: sqlite_feed.revoke_account(db, did, before, expires))
 
     async def record_handle(
         self, did: str, handle: str | None, *, verified_at: float, expires: float
@@ -144,26 +144,26 @@ class SqliteStore:
 
     async def handle_of(self, did: str) -> HandleFact | None:
         query = "SELECT seq, did, handle, verified_at, expires FROM handles WHERE did=? AND expires>?"
-        row = await self._on(self._reader, lambda db: db.execute(query, (did, self._now())).fetchone())
+        row = await self.on(self._reader, lambda db: db.execute(query, (did, self._now())).fetchone())
         return HandleFact(*row) if row else None
 
     async def write_back(self, entries: Sequence[FeedEntry]) -> None:
         believed = self._now() + CLOCK_AHEAD
-        await self._write(lambda db: sqlite_feed.write_back(db, entries, believed=believed))
+        await self.write(lambda db: sqlite_feed.write_back(db, entries, believed=believed))
 
     async def lacking(self, entries: Sequence[SignOut]) -> list[SignOut]:
         now = self._now()
-        return await self._on(self._reader, lambda db: sqlite_feed.lacking(db, entries, now=now))
+        return await self.on(self._reader, lambda db: sqlite_feed.lacking(db, entries, now=now))
 
     async def feed(self, after: int, *, limit: int = 10_000) -> FeedPage:
         now = self._now()
-        page = await self._on(self._reader, lambda db: sqlite_feed.page(db, after, now=now, limit=limit))
+        page = await self.on(self._reader, lambda db: sqlite_feed.page(db, after, now=now, limit=limit))
         reopened, self._followed = self._reader.opened != self._followed, self._reader.opened
         return replace(page, continues=False) if reopened and after else page
 
     # threads
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work` in one transaction, which takes the write lock before it reads.
 
         If the file has changed by then, nothing is added to a log that somebody may have saved (file.py).
@@ -172,7 +172,7 @@ class SqliteStore:
         def transaction(db: sqlite3.Connection) -> T:
             db.execute("BEGIN IMMEDIATE")
             try:
-                self._writer.verify()
+                self.writer.verify()
                 result = work(db)
                 db.execute("COMMIT")
             except BaseException:
@@ -181,9 +181,9 @@ class SqliteStore:
                 raise
             return result
 
-        return await self._on(self._writer, transaction)
+        return await self.on(self.writer, transaction)
 
-    async def _on(self, lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def on(self, lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             async with asyncio.timeout(self._patience):  # wait_for can swallow a cancellation before 3.12
                 return await lane.run(work)

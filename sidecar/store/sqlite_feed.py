@@ -100,10 +100,10 @@ def page(db: sqlite3.Connection, after: int, *, now: float, limit: int) -> FeedP
 def forget_numbers(db: sqlite3.Connection) -> int:
     """All but the latest: a reader asks every second, and after older numbers only on its way through."""
     oldest = "SELECT seq FROM numbers ORDER BY seq DESC LIMIT 1 OFFSET ?"
-    return db.execute(f"DELETE FROM numbers WHERE seq <= ({oldest})", (_NUMBERS,)).rowcount  # noqa: S608 # our own
+    return db.execute(f"DELETE FROM numbers WHERE seq <= ({oldest})", (NUMBERS,)).rowcount  # noqa: S608 # our own
 
 
-_NUMBERS = 10_000
+NUMBERS = 10_000
 
 _KNOWN = """
 SELECT 1 FROM numbers WHERE seq = :seq UNION ALL SELECT 1 FROM revocations WHERE seq = :seq

@@ -10,5 +10,5 @@ from sidecar.config_file import consistency
 from tests.lab import serve
 
 if __name__ == "__main__":
-    consistency._RESERVED_TLDS |= {"arpa"}
+    consistency.RESERVED_TLDS |= {"arpa"}
     sys.exit(serve.main())

@@ -99,3 +99,10 @@ def test_the_guide_to_the_rooms_names_every_one_on_its_floor() -> None:
         for name in re.split(r"\s*\|\s*", layer)
     }
     assert drawn == built
+
+
+def test_no_test_replaces_a_private_name() -> None:
+    """ruff's SLF finds those that are spelt as attributes; this finds those in strings."""
+    private = re.compile(r'"sidecar(?:\.\w+)*\._[a-z]\w*"', re.IGNORECASE)
+    files = [path for folder in ("tests", "bench") for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert [(path.name, found) for path in files for found in private.findall(path.read_text("utf-8"))] == []

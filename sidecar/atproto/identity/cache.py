@@ -25,7 +25,7 @@ class Cache(Generic[K, V]):
         self._size = size
         self._now = now
         self._entries: dict[K, tuple[float, V]] = {}  # in order of loading, so of expiry too
-        self._flights: dict[K, asyncio.Task[V]] = {}
+        self.flights: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, *, fresh: bool = False) -> V:
         """The value, remembered or loaded; `fresh`: by a load that begins now and is nobody else's.
@@ -36,9 +36,9 @@ class Cache(Generic[K, V]):
             return await self._fly(key)
         if (entry := self._entries.get(key)) and self._now() < entry[0]:
             return entry[1]
-        flight = self._flights.get(key)
+        flight = self.flights.get(key)
         if flight is None:
-            flight = self._flights[key] = asyncio.create_task(self._fly(key))
+            flight = self.flights[key] = asyncio.create_task(self._fly(key))
             flight.add_done_callback(partial(self._landed, key))
         return await asyncio.shield(flight)
 
@@ -51,6 +51,6 @@ class Cache(Generic[K, V]):
         return value
 
     def _landed(self, key: K, flight: asyncio.Task[V]) -> None:
-        del self._flights[key]
+        del self.flights[key]
         if not flight.cancelled():
             flight.exception()  # looked at, lest asyncio complain where all waiters are gone

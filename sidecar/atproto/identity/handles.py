@@ -30,8 +30,8 @@ from ..errors import (
 from ..fetch import Fetcher, raise_for_fault
 from ..syntax import Did, Handle, parse_did
 
-_DNS_LIFETIME = 5.0  # seconds, as the next; the two run at the same time
-_WELL_KNOWN_DEADLINE = 5.0
+DNS_LIFETIME = 5.0  # seconds, as the next; the two run at the same time
+WELL_KNOWN_DEADLINE = 5.0
 _WELL_KNOWN_LIMIT = 10_000
 _WELL_KNOWN_REDIRECTS = 3
 _LONGEST_NAME = 253
@@ -49,7 +49,7 @@ class HandleResolver:
         development: bool = False,
     ) -> None:
         self._fetcher = fetcher
-        self._nameservers = [_nameserver(text) for text in nameservers]
+        self._nameservers = [nameserver(text) for text in nameservers]
         self._server = server
         self._development = development
 
@@ -80,7 +80,7 @@ class HandleResolver:
             return None
         from .txt import texts  # noqa: PLC0415 - see there
 
-        found = await texts(name, self._nameservers, lifetime=_DNS_LIFETIME)
+        found = await texts(name, self._nameservers, lifetime=DNS_LIFETIME)
         dids = {self._did(text[4:]) for text in found if text.startswith(b"did=")} - {None}
         if len(dids) > 1:
             raise HandleMismatch(f"DNS names {len(dids)} DIDs for {handle}")
@@ -92,7 +92,7 @@ class HandleResolver:
                 "GET",
                 f"https://{handle}/.well-known/atproto-did",
                 limit=_WELL_KNOWN_LIMIT,
-                deadline=_WELL_KNOWN_DEADLINE,
+                deadline=WELL_KNOWN_DEADLINE,
                 redirects=_WELL_KNOWN_REDIRECTS,
             )
         except (HostNotFound, ForbiddenAddress, UnexpectedResponse):
@@ -125,7 +125,7 @@ def _first_line(content: bytes) -> bytes:
     return lines[0].strip() if lines else b""
 
 
-def _nameserver(text: str) -> tuple[str, int]:
+def nameserver(text: str) -> tuple[str, int]:
     """Address and port. Raises ValueError."""
     bracketed = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     parts = urlsplit(f"//{bracketed}")

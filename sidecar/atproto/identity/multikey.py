@@ -20,7 +20,7 @@ def to_multikey(kind: str, multibase: str) -> str | None:
     if not multibase.startswith("z") or len(multibase) > _MAX_LENGTH:
         return None
     try:
-        raw = _decode(multibase[1:])
+        raw = from_base58(multibase[1:])
     except ValueError:
         return None
     if kind == "Multikey":
@@ -31,7 +31,7 @@ def to_multikey(kind: str, multibase: str) -> str | None:
         return None
     if codec not in (_SECP256K1, _P256) or len(point) != 33 or point[0] not in (2, 3):
         return None
-    return "z" + _encode(codec + point)
+    return "z" + to_base58(codec + point)
 
 
 def _compress(point: bytes) -> bytes:
@@ -41,7 +41,7 @@ def _compress(point: bytes) -> bytes:
     return point
 
 
-def _decode(text: str) -> bytes:
+def from_base58(text: str) -> bytes:
     number = 0
     for character in text:
         number = number * 58 + _BASE58.index(character)
@@ -49,7 +49,7 @@ def _decode(text: str) -> bytes:
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
-def _encode(data: bytes) -> str:
+def to_base58(data: bytes) -> str:
     """Of multicodec-prefixed keys only: their first byte is never zero."""
     number, text = int.from_bytes(data, "big"), ""
     while number:

@@ -484,12 +484,12 @@ async def test_a_lookup_that_fails_when_all_waiters_are_gone_disturbs_nobody() -
     waiter.cancel()
     await asyncio.wait([waiter])
     release.set()
-    await asyncio.wait([cache._flights["key"]])
+    await asyncio.wait([cache.flights["key"]])
     del waiter  # its traceback holds on to the flight
     await asyncio.sleep(0)
     gc.collect()
     assert complaints == []
-    assert cache._flights == {}
+    assert cache.flights == {}
 
 
 async def test_a_load_that_is_cancelled_itself_can_be_asked_for_again() -> None:
@@ -501,8 +501,8 @@ async def test_a_load_that_is_cancelled_itself_can_be_asked_for_again() -> None:
     for _ in range(2):
         waiter = asyncio.create_task(cache.get("key"))
         await asyncio.sleep(0)
-        cache._flights["key"].cancel()
+        cache.flights["key"].cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiter
         await asyncio.sleep(0)
-    assert cache._flights == {}
+    assert cache.flights == {}

@@ -280,7 +280,7 @@ async def test_no_more_names_are_looked_up_at_once_than_the_bound(monkeypatch: p
         release.wait(60)
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    monkeypatch.setattr(transport, "_LOOKUPS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(transport, "LOOKUPS", threading.BoundedSemaphore(1))
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     first = asyncio.create_task(transport.resolve("silent.example", 443))
     await asyncio.sleep(0)
@@ -298,7 +298,7 @@ async def test_a_machine_without_a_thread_to_spare_is_a_fault_that_takes_no_slot
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(transport, "_LOOKUPS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(transport, "LOOKUPS", threading.BoundedSemaphore(1))
     with monkeypatch.context() as without_threads:
         without_threads.setattr(threading.Thread, "start", start)
         for _ in range(3):

@@ -144,7 +144,7 @@ async def test_the_systems_nameservers_are_asked_where_none_is_set(
     ],
 )
 def test_a_nameserver_is_an_address_with_or_without_a_port(text: str, address: str, port: int) -> None:
-    assert handles._nameserver(text) == (address, port)
+    assert handles.nameserver(text) == (address, port)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ async def test_dns_wins_a_conflict(dns: DnsServer, web: WellKnown) -> None:
 async def test_both_are_asked_at_once_and_dns_does_not_wait_for_https(
     dns: DnsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handles, "_WELL_KNOWN_DEADLINE", 3600.0)
+    monkeypatch.setattr(handles, "WELL_KNOWN_DEADLINE", 3600.0)
     dns.txt(NAME, f"did={DID}")
     given_up = asyncio.Event()
 
@@ -329,7 +329,7 @@ async def test_a_web_server_that_is_down_is_not_an_unknown_handle(dns: DnsServer
 async def test_dns_that_fails_is_not_an_unknown_handle(
     dns: DnsServer, web: WellKnown, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handles, "_DNS_LIFETIME", 0.3)
+    monkeypatch.setattr(handles, "DNS_LIFETIME", 0.3)
     dns.answers[NAME] = fault
     with pytest.raises(ServerUnreachable):
         await resolver(web, dns.address).resolve(HANDLE)
@@ -359,7 +359,7 @@ async def test_dns_and_https_get_the_same_few_seconds(
 async def test_https_is_enough_where_dns_fails(
     dns: DnsServer, web: WellKnown, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handles, "_DNS_LIFETIME", 0.3)
+    monkeypatch.setattr(handles, "DNS_LIFETIME", 0.3)
     dns.answers[NAME] = fault
     web.says(200, DID)
     assert await resolver(web, dns.address).resolve(HANDLE) == DID

@@ -74,7 +74,7 @@ async def test_it_learns_what_was_there_and_what_is_new(store: MemoryStore, cloc
 async def test_more_than_a_page_is_loaded_whole(
     store: MemoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.sessions.feed._PAGE", 10)
+    monkeypatch.setattr("sidecar.sessions.feed.PAGE", 10)
     for number in range(25):
         await store.revoke(f"{number:032x}", expires=NOW + DAY)
     feed = following(store, clock)
@@ -108,8 +108,8 @@ async def test_what_has_expired_is_forgotten_but_never_before_its_time(
         assert is_ended(feed, f"{hours:032x}")
     clock.time = NOW + 5 * DAY
     await feed.catch_up()
-    assert not feed._ended.keys
-    assert not feed._ended._by_day
+    assert not feed.ended_sessions.keys
+    assert not feed.ended_sessions.by_day
     assert feed.handle_fact(DID) is None
 
 
@@ -282,15 +282,15 @@ async def test_what_a_store_lost_in_silence_is_found_in_time_and_the_latest_at_o
     feed = following(store, clock)
     await feed.catch_up()
     for lost, rounds in ((ids[-1], 1), (ids[0], known // 100 + 2), (ids[known // 2], known // 100 + 2)):
-        if lost in store._revocations:
-            del store._feed[store._revocations.pop(lost).seq]
+        if lost in store.revocations:
+            del store.entries[store.revocations.pop(lost).seq]
         for _ in range(rounds):
             await feed.catch_up()
         assert await store.is_revoked(lost)
-    del store._feed[store._accounts.pop(DID).seq]
+    del store.entries[store.accounts.pop(DID).seq]
     for _ in range(3):
         await feed.catch_up()
-    assert DID in store._accounts
+    assert DID in store.accounts
     assert store.written <= 4
 
 
@@ -384,7 +384,7 @@ async def test_an_accounts_entry_ends_the_sessions_that_began_before_it_and_no_o
     assert is_ended(other, "aa" * 16, DID, NOW + 5)
     clock.time += 2 * DAY
     await other.catch_up()
-    assert not other._accounts.entries
+    assert not other.ended_accounts.entries
 
 
 async def test_an_account_that_a_clock_ahead_ended_can_sign_in_again(
@@ -453,7 +453,7 @@ async def test_a_sign_out_that_failed_counts_here_at_once_and_is_tried_until_it_
         store.locked = False
         await until_recorded(store, "aa" * 16)
         async with asyncio.timeout(5):
-            while feed._recording.unseen():
+            while feed.recording.unseen():
                 await asyncio.sleep(0.001)
     assert not feed.unrecorded("aa" * 16)
     late = [record for record in caplog.records if vars(record).get("event") == "sign_out_recorded_late"]
@@ -481,7 +481,7 @@ async def test_what_is_over_before_it_could_be_recorded_is_dropped(clock: Clock)
         await feed.revoke("aa" * 16, expires=NOW + 1)
     clock.time += 2
     await feed.stop()
-    assert (feed._recording.unseen(), feed.unrecorded("aa" * 16)) == ([], False)
+    assert (feed.recording.unseen(), feed.unrecorded("aa" * 16)) == ([], False)
     assert (await store.feed(0)).entries == []
 
 
@@ -493,10 +493,10 @@ async def test_an_older_entry_of_the_account_is_not_taken_for_ours(clock: Clock)
     store.locked = False
     await store.revoke_account(DID, before=NOW - 100, expires=NOW + DAY)
     await feed.catch_up()
-    assert feed._recording.unseen()
+    assert feed.recording.unseen()
     await feed.stop()
     await feed.catch_up()
-    assert feed._recording.unseen() == []
+    assert feed.recording.unseen() == []
     assert [replace(entry, seq=0) for entry in (await store.feed(0)).entries] == [
         AccountRevocation(0, DID, NOW, NOW + DAY)
     ]
@@ -518,15 +518,15 @@ async def test_neither_writing_back_nor_forgetting_holds_up_the_loop(
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    await feed._ended.forget(NOW)
+    await feed.ended_sessions.forget(NOW)
     await asyncio.sleep(0)
     turns = 0
-    missing = [entry async for some in feed._ended.without(set()) for entry in some]
+    missing = [entry async for some in feed.ended_sessions.without(set()) for entry in some]
     assert ({entry.session_id for entry in missing}, turns >= 10) == (
         {f"{number:032x}" for number in range(5_000)},
         True,
     )
     turns = 0
-    await feed._ended.forget(NOW + 3 * DAY)
-    assert (len(feed._keys), turns >= 10) == (0, True)
+    await feed.ended_sessions.forget(NOW + 3 * DAY)
+    assert (len(feed.ended_sessions.keys), turns >= 10) == (0, True)
     counting.cancel()

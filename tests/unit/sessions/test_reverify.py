@@ -199,7 +199,7 @@ async def test_who_is_not_reached_while_the_place_is_held_stays_due(setup: Setup
     setup.reverifier.seen(ALICE)
     setup.reverifier.seen(BOB)
     setup.network.answers = {ALICE: "alice.test", BOB: "bob.test"}
-    await setup.reverifier._ask_all({ALICE, BOB}, until=NOW)
+    await setup.reverifier.ask_all({ALICE, BOB}, until=NOW)
     assert setup.network.asked == []
     await setup.reverifier.round()
     assert sorted(setup.network.asked) == [ALICE, BOB]
@@ -228,12 +228,12 @@ async def test_it_works_by_itself_and_survives_faults_of_the_store_and_of_ours(
 
 
 def test_a_flood_of_visitors_is_bounded(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.sessions.reverify._MOST_SEEN", 10)
+    monkeypatch.setattr("sidecar.sessions.reverify.MOST_SEEN", 10)
     for number in range(50):
         setup.reverifier.seen(f"did:plc:{number:024d}")
-        setup.reverifier._pause(f"did:plc:{number:024d}", NOW)
-    assert len(setup.reverifier._seen) == 10
-    assert len(setup.reverifier._pauses) <= 10
+        setup.reverifier.pause(f"did:plc:{number:024d}", NOW)
+    assert len(setup.reverifier.waiting) == 10
+    assert len(setup.reverifier.pauses) <= 10
 
 
 async def test_what_a_clock_ahead_of_ours_has_verified_is_asked_about_at_once(setup: Setup) -> None:

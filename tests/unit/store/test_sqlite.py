@@ -211,11 +211,11 @@ async def test_a_full_disk_stops_what_it_must_and_leaves_no_half_of_it(store: Sq
         return lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()
 
     await store.put("k", b"1", b"old", expires=LATER)
-    await store._on(store._writer, limit(1))  # SQLite takes the present size
+    await store.on(store.writer, limit(1))  # SQLite takes the present size
     with pytest.raises(StoreUnavailable, match="full"):
         await store.put("k", b"1", b"new" * 100_000, expires=LATER)
     assert await store.get("k", b"1") == b"old"
-    await store._on(store._writer, limit(1 << 30))
+    await store.on(store.writer, limit(1 << 30))
     assert await store.put("k", b"1", b"new" * 100_000, expires=LATER)
 
 
@@ -235,7 +235,7 @@ async def test_a_store_that_was_closed_is_unavailable(store: SqliteStore) -> Non
 
 async def test_a_database_of_an_older_sidecar_is_brought_forward_with_all_that_is_in_it(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for statement in schema._VERSIONS[0]:
+        for statement in schema.VERSIONS[0]:
             db.execute(statement)
         db.executemany("INSERT INTO records VALUES ('k', ?, x'01', ?)", [(b"1", LATER), (b"2", LATER)])
         db.execute("PRAGMA user_version = 1")
@@ -294,7 +294,7 @@ async def test_pruning_many_goes_in_steps(path: Path) -> None:
     store = SqliteStore(path, now=lambda: now)
     await store.open()
     for number in range(1200):
-        await store._write(
+        await store.write(
             lambda db, number=number: db.execute(  # type: ignore[misc] # mypy can't type the default
                 "INSERT INTO records VALUES ('k', ?, x'00', 500)", (b"%d" % number,)
             )
@@ -306,8 +306,8 @@ async def test_pruning_many_goes_in_steps(path: Path) -> None:
 async def test_a_reader_goes_through_more_pages_than_numbers_are_kept(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.store.sqlite_feed._NUMBERS", 3)
-    monkeypatch.setattr("sidecar.sessions.feed._PAGE", 2)
+    monkeypatch.setattr("sidecar.store.sqlite_feed.NUMBERS", 3)
+    monkeypatch.setattr("sidecar.sessions.feed.PAGE", 2)
     for number in range(20):
         await store.revoke(f"{number:032x}", expires=LATER)
         await store.revoke_account(f"did:web:{number}.test", before=LATER, expires=LATER)
@@ -338,7 +338,7 @@ async def test_what_is_written_to_a_file_that_is_gone_by_then_is_not_confirmed(
         without(path, suffix)
 
     with pytest.raises(StoreUnavailable, match="replaced"):
-        await store._write(work)
+        await store.write(work)
     await store.revoke("bb" * 16, expires=LATER)
     again = SqliteStore(path)
     assert await again.is_revoked("bb" * 16)
@@ -412,7 +412,7 @@ async def test_a_backup_of_an_older_sidecar_is_brought_forward_in_place(
     await store.revoke("aa" * 16, expires=LATER)
     await store.feed(0)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as old:
-        for statement in schema._VERSIONS[0]:
+        for statement in schema.VERSIONS[0]:
             old.execute(statement)
         old.execute("INSERT INTO revocations VALUES (1, ?, ?)", ("bb" * 16, LATER))
         old.execute("UPDATE feed SET seq = 1")
@@ -430,14 +430,14 @@ async def test_readiness_is_one_attempt_to_write_however_many_ask(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts = 0
-    run = store._writer.run
+    run = store.writer.run
 
     async def counted(work: Any) -> Any:
         nonlocal attempts
         attempts += 1
         return await run(work)
 
-    monkeypatch.setattr(store._writer, "run", counted)
+    monkeypatch.setattr(store.writer, "run", counted)
     await asyncio.gather(*(store.ping() for _ in range(100)))
     assert attempts == 1
     with write_lock_held(path):
@@ -452,12 +452,12 @@ async def test_a_full_database_is_not_ready(store: SqliteStore) -> None:
         return lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()
 
     await store.ping()
-    await store._on(store._writer, lambda db: db.execute("PRAGMA incremental_vacuum").fetchall())
-    await store._on(store._writer, limit(1))
+    await store.on(store.writer, lambda db: db.execute("PRAGMA incremental_vacuum").fetchall())
+    await store.on(store.writer, limit(1))
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="full"):
             await store.ping()
-    await store._on(store._writer, limit(1 << 30))
+    await store.on(store.writer, limit(1 << 30))
     await store.ping()
 
 
@@ -469,7 +469,7 @@ def size(path: Path) -> int:
 async def test_the_file_shrinks_after_a_flood_of_abandoned_sign_ins(path: Path, made_by: str) -> None:
     if made_by == "an older one":
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
-            for statement in (*schema._VERSIONS[0], *schema._VERSIONS[1]):
+            for statement in (*schema.VERSIONS[0], *schema.VERSIONS[1]):
                 db.execute(statement)
             db.execute("PRAGMA user_version = 2")
     now = 1000.0
@@ -478,7 +478,7 @@ async def test_the_file_shrinks_after_a_flood_of_abandoned_sign_ins(path: Path, 
     await store.revoke("aa" * 16, expires=LATER)
     rows = [(b"%d" % number, bytes(1000)) for number in range(20_000)]
     insert = "INSERT INTO records VALUES ('pending', ?, ?, 1500)"
-    await store._write(lambda db: db.executemany(insert, rows))
+    await store.write(lambda db: db.executemany(insert, rows))
     await store.prune()
     assert size(path) > 20_000_000
     now = 2000.0
