@@ -57,7 +57,7 @@ async def test_a_person_who_takes_their_time_comes_back_with_a_code_that_is_not_
     await world.sign_in()
     pending, url = await world.start()
     world.clock.time += thinking
-    world.issuer.pushed = {uri: replace(r, expires=1e12) for uri, r in world.issuer.pushed.items()}
+    world.issuer.requests = {uri: replace(r, expires=1e12) for uri, r in world.issuer.requests.items()}
     callback = world.network.approve(url, account=world.alice)
     assert (await world.finish(pending, callback)).identity.did == world.alice.did
 

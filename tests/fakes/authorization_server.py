@@ -80,7 +80,7 @@ class AuthorizationServer:
     tokens: dict[str, str] = field(default_factory=dict)
     pushed: list[dict[str, str]] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
-    pushed: dict[str, Request] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
     _codes: dict[str, Authorization] = field(default_factory=dict)
     _issued: dict[str, tuple[str, Request]] = field(default_factory=dict)  # token → code, request
     _documents: dict[str, dict[str, Any]] = field(default_factory=dict)  # clients', while they are kept
@@ -123,7 +123,7 @@ class AuthorizationServer:
         check_request(form, client.document, prompts=self.metadata.get("prompt_values_supported"))
         self._fresh(state=form["state"], challenge=form["code_challenge"], jkt=jkt)
         request_uri = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(16)}"
-        self.pushed[request_uri] = Request(form, client, jkt, kid, self.now() + PAR_LIFETIME)
+        self.requests[request_uri] = Request(form, client, jkt, kid, self.now() + PAR_LIFETIME)
         self.pushed.append(form)
         return 201, _bent({"request_uri": request_uri, "expires_in": int(PAR_LIFETIME)}, self.par_response)
 
@@ -191,7 +191,7 @@ class AuthorizationServer:
         own = parse_qsl(urlsplit(self.metadata["authorization_endpoint"]).query)
         expected = sorted(["client_id", "request_uri", *(name for name, _ in own)])
         require(sorted(name for name, _ in params) == expected, "invalid_request", "parameters")
-        request = self.pushed.get(found["request_uri"])
+        request = self.requests.get(found["request_uri"])
         if request is None or request.form["client_id"] != found["client_id"]:
             raise Refused("invalid_request", "request_uri unknown")
         return request
