@@ -11,13 +11,15 @@ from sidecar.commands import caddy
 ROOT = Path(__file__).parents[3]
 NEEDED = caddy.shown(caddy.NEEDED)
 # What people read before they choose a Caddy. What was measured with one (bench/, tests/, pins) advises none.
+# They say what was installed when something was tried, and advise nothing.
+RECORDS = ("pyproject.toml", "docs/interop.md")
 TEXTS = [
     path
     for path in subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     if path.endswith((".md", ".py", ".toml", ".service", ".html")) or "Caddyfile" in path
-    if not path.startswith(("bench/", "tests/")) and path != "pyproject.toml"
+    if not path.startswith(("bench/", "tests/")) and path not in RECORDS
 ]
 VERSION = re.compile(r"(?<![\d.])v?(2\.(?:[4-9]|\d\d)\.\d+)(?![.\d])|Caddy v?(2(?:\.\d+)*)(?![.\d])")
 TOO_OLD = re.compile(r"(?:below|before|older than) (?:Caddy )?$")
