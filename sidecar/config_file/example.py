@@ -21,8 +21,9 @@ REFERENCE = Path("docs/configuration.md")
 _MARKED = re.compile(r"(?<=<!-- generated from sidecar/settings/ -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 _HEAD = """\
-# Every setting of the sidecar with its default. To change one, remove the "#" before it. `sidecar check-config`
-# reports every fault. A variable SIDECAR_<SECTION>_<KEY>, such as SIDECAR_LOG_LEVEL, wins over this file.
+# Every setting of the sidecar with its default. To change one, remove the "#" before it.
+# `sidecar check-config` reports every fault. A variable SIDECAR_<SECTION>_<KEY>, such as SIDECAR_LOG_LEVEL,
+# wins over this file.
 # Relative paths start at the folder of this file.
 # Made from sidecar/settings/ by `python -m sidecar.config_file.example`.
 """
