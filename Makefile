@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE  # every process would compile every module ane
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup fmt lint types test test-fast bench bench-end-to-end bench-quick demo run clean
+.PHONY: help setup fmt lint types test test-fast bench bench-end-to-end bench-quick interop demo run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ bench-end-to-end: $(READY) ## only the way through Caddy, in many rounds (under 
 
 bench-quick: $(READY) ## what bench does, but too short to judge by (under 2 minutes)
 	$(BIN)/python -m bench --quick
+
+interop: setup ## sign in at every server that can be had; writes docs/interop.md (15 minutes)
+	@bash tests/lab/chromium.sh
+	$(BIN)/python -m tests.interop
 
 demo: setup ## a whole network on this machine, with two accounts: open http://127.0.0.1:8080/
 	$(BIN)/python -m tests.lab.demo

@@ -90,7 +90,8 @@ class Sidecar:
             self.store,
             self.feed,
             self.network.verified_handle,
-            max_age=settings.identity.handle_max_age,
+            self.network.lost_standing,
+            max_age=min(settings.identity.handle_max_age, settings.identity.standing_max_age),
             retention=settings.session.absolute,
             now=now,
         )

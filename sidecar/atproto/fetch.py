@@ -47,6 +47,8 @@ class Fetcher:
     `operator_origins`: origins the operator named (`https://plc.directory`). For requests made with
     `operator`, their addresses aren't checked and they may speak http. Where a stranger names them, and as
     the target of a redirect, they are like any other.
+    `private_origins`: https origins of servers of the operator's own, at whatever address. A request may go
+    there whoever names it, but never by a redirect, and to no other name or port at the same address.
     `development`: hosts that resolve to loopback only are reachable too, over http and on any port.
     `resolve`, `connect`: in place of the system's. `transport`: in place of all that is guarded, for tests.
     """
@@ -57,6 +59,7 @@ class Fetcher:
         user_agent: str,
         deadline: float = 10.0,
         operator_origins: frozenset[str] = frozenset(),
+        private_origins: frozenset[str] = frozenset(),
         development: bool = False,
         resolve: Resolve | None = None,
         connect: Connect | None = None,
@@ -64,6 +67,7 @@ class Fetcher:
     ) -> None:
         self._deadline = deadline
         self._operator_origins = frozenset(origin_of(httpx.URL(url)) for url in operator_origins)
+        self._private_origins = frozenset(origin_of(httpx.URL(url)) for url in private_origins)
         self._development = development
         self._public = Reach.PUBLIC_OR_LOOPBACK if development else Reach.PUBLIC
         self._resolve = resolve or network.resolve
@@ -182,13 +186,14 @@ class Fetcher:
         return await self._client.send(request, auth=auth)
 
     def _reach(self, target: httpx.URL, *, operator: bool = False) -> Reach:
-        if operator and origin_of(target) in self._operator_origins:
+        origin = origin_of(target)
+        if origin in self._private_origins or (operator and origin in self._operator_origins):
             return Reach.ANYWHERE
         if target.scheme == "https":
             return self._public
         if self._development:
             return Reach.LOOPBACK
-        raise ForbiddenAddress(f"{origin_of(target)} is not https")
+        raise ForbiddenAddress(f"{origin} is not https")
 
 
 def raise_for_fault(response: httpx.Response) -> None:

@@ -20,7 +20,12 @@ def warnings(settings: Settings) -> list[str]:
 
 def notes(settings: Settings) -> list[str]:
     """What is allowed and may well be meant, but must be said in plain words. One line each."""
-    return [
+    private = [
+        f"identity.private_servers: the sidecar sends requests to {origin} for anyone who names it, "
+        "also if its address is private"
+        for origin in settings.identity.private_servers
+    ]
+    return private + [
         f'apps.{name}.allow: "*" lets in anyone in the world who has an account; anyone can make one'
         for name, app in settings.apps.items()
         if ANYONE in _members(settings, app.allow) and ANYONE not in _members(settings, app.deny)

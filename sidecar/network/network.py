@@ -72,6 +72,10 @@ class Network:
         """The handle that holds both ways right now, or None."""
         return await (await self._loaded()).directory.verified_handle(Did(did))
 
+    async def lost_standing(self, did: str) -> str | None:
+        """Why the account isn't active at its own server, or None."""
+        return await (await self._loaded()).lost_standing(Did(did))
+
     async def json(self, url: str) -> dict[str, Any]:
         """A JSON object from somebody's server."""
         return await (await self._loaded()).fetcher.json(url)

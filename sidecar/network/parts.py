@@ -12,8 +12,10 @@ import httpx
 from sidecar import __version__
 from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory
+from sidecar.atproto.identity.standing import Standings
 from sidecar.atproto.oauth.client import OAuthClient
 from sidecar.atproto.oauth.models import Client
+from sidecar.atproto.syntax import Did
 from sidecar.atproto.transport import Resolve
 from sidecar.settings import Settings
 
@@ -22,6 +24,12 @@ class Parts(NamedTuple):
     fetcher: Fetcher
     directory: Directory
     oauth: OAuthClient
+    standings: Standings
+
+    async def lost_standing(self, did: Did) -> str | None:
+        """As the server says that the account's document names. Raises FetchError, IdentityError."""
+        pds = (await self.directory.document(did)).pds
+        return None if pds is None else await self.standings.lost(did, pds)
 
 
 def make(
@@ -36,9 +44,8 @@ def make(
     development = settings.identity.development_servers
     fetcher = _fetcher(settings, transport, resolve)
     directory = _directory(settings, fetcher)
-    return Parts(
-        fetcher, directory, OAuthClient(client, directory, fetcher, development=development, now=now)
-    )
+    oauth = OAuthClient(client, directory, fetcher, development=development, now=now)
+    return Parts(fetcher, directory, oauth, Standings(fetcher))
 
 
 def _fetcher(
@@ -49,6 +56,7 @@ def _fetcher(
         user_agent=f"atproto-sidecar/{__version__} (+{settings.base_url}/)",
         deadline=identity.fetch_timeout,
         operator_origins=frozenset(url for url in (identity.plc_url, identity.handle_resolver) if url),
+        private_origins=frozenset(identity.private_servers),
         development=identity.development_servers,
         transport=transport,
         resolve=resolve,

@@ -1,11 +1,13 @@
-"""Asks again, in the background, which handles the people here have.
+"""Asks again, in the background, about the people who are here: which handle they have, and whether their
+account still stands.
 
 Owns: who was seen lately, when they are due, one worker at a time, patience with servers that fail.
-Doesn't belong here: the question itself (atproto.identity), what the answer opens (sessions/,
+Doesn't belong here: the questions themselves (atproto.identity), what the answers open (sessions/,
 access/policy.py).
 
-A handle verified longer ago than `max_age` opens nothing, so people are asked about at half of it. If a
-server fails, that isn't an answer: the old fact stays until it is too old.
+A handle verified longer ago than `handle_max_age` opens nothing. An account that was taken down or
+deactivated is out within `standing_max_age`. So people are asked about at half of the shorter one. If a
+server fails, that isn't an answer: what was known stays until it is too old.
 """
 
 import asyncio
@@ -31,9 +33,11 @@ _FIRST_PAUSE = 300.0  # seconds before a failed DID is asked about again; double
 
 
 class Reverifier:
-    """`verified_handle`: the handle that holds both ways, None for none, AtprotoError where nobody can say.
+    """`verified_handle`: the handle that holds both ways, or None. `lost_standing`: why the account isn't
+    active any more, or None. Both raise AtprotoError if nobody can say.
 
-    `retention`: seconds for which a fact is kept in the store: as long as any session lives.
+    `max_age`: seconds, the shorter of the two ages. `retention`: seconds for which facts and ended accounts
+    are kept in the store: as long as any session lives.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Reverifier:
         store: Store,
         feed: Feed,
         verified_handle: Callable[[str], Awaitable[str | None]],
+        lost_standing: Callable[[str], Awaitable[str | None]],
         *,
         max_age: float,
         retention: float,
@@ -50,6 +55,7 @@ class Reverifier:
         self._store = store
         self._feed = feed
         self._verified_handle = verified_handle
+        self._lost_standing = lost_standing
         self._max_age = max_age
         self._retention = retention
         self._now = now
@@ -118,21 +124,32 @@ class Reverifier:
 
     async def _ask(self, did: str) -> None:
         asked_at = self._now()
-        try:
-            handle = await self._verified_handle(did)
-        except AtprotoError as error:
+        if not await self._ask_both(did, asked_at):
             self._pause(did, asked_at)
-            log.info(
-                "handle not re-verified", extra={"event": error.code, "did": did, "reason": str(error)[:300]}
-            )
             return
-        except Exception:  # a mistake of ours about one person must not end the round for all the others
-            self._pause(did, asked_at)
-            log.exception("handle not re-verified", extra={"event": "reverify_failed", "did": did})
-            return
-        await self._store.record_handle(did, handle, verified_at=asked_at, expires=asked_at + self._retention)
         self._pauses.pop(did, None)
         self._seen.discard(did)
+
+    async def _ask_both(self, did: str, asked_at: float) -> bool:
+        """Whether there were answers. Raises StoreUnavailable."""
+        expires = asked_at + self._retention
+        try:
+            handle = await self._verified_handle(did)
+            await self._store.record_handle(did, handle, verified_at=asked_at, expires=expires)
+            reason = await self._lost_standing(did)
+        except AtprotoError as error:
+            details = {"event": error.code, "did": did, "reason": str(error)[:300]}
+            log.info("account not re-verified", extra=details)
+            return False
+        except StoreUnavailable:
+            raise
+        except Exception:  # a mistake of ours about one person must not end the round for all the others
+            log.exception("account not re-verified", extra={"event": "reverify_failed", "did": did})
+            return False
+        if reason is not None:
+            await self._feed.revoke_account(did, before=asked_at, expires=expires)
+            log.info("account ended", extra={"event": "account_ended", "did": did, "reason": reason})
+        return True
 
     def _pause(self, did: str, now: float) -> None:
         _, length = self._pauses.get(did, (0.0, _FIRST_PAUSE / 2))
@@ -143,6 +160,6 @@ class Reverifier:
 
     def _is_due(self, did: str, now: float) -> bool:
         fact = self._feed.handle_fact(did)
-        not_before, _ = self._pauses.get(did, (0.0, 0.0))
-        fresh = fact is not None and -CLOCK_AHEAD <= now - fact.verified_at < self._max_age / 2
-        return now >= not_before and not fresh
+        if did in self._pauses:  # a question is open, though the other may have been answered
+            return now >= self._pauses[did][0]
+        return fact is None or not -CLOCK_AHEAD <= now - fact.verified_at < self._max_age / 2

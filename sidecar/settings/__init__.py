@@ -151,12 +151,17 @@ class IdentitySettings:
     cache_ttl: Annotated[
         float, Setting(values.duration, "how long an identity is remembered; under 10 minutes")
     ] = 300.0
-    cache_size: Annotated[int, Setting(values.integer(16, 1_000_000), "maximum of identities remembered")] = (
-        10_000
-    )
+    cache_size: Annotated[int, Setting(values.integer(16, 1_000_000), "maximum of identities")] = 10_000
     handle_max_age: Annotated[
         float, Setting(values.duration, "a handle that was verified longer ago opens nothing")
     ] = 86400.0
+    standing_max_age: Annotated[
+        float, Setting(values.duration, "sessions of a closed account end within this time")
+    ] = 86400.0
+    private_servers: Annotated[
+        tuple[str, ...],
+        Setting(addresses.https_origins, "servers of your own that may have a private address"),
+    ] = ()
     fetch_timeout: Annotated[
         float, Setting(values.duration, "how long one request to another server may take in all")
     ] = 10.0
@@ -199,9 +204,7 @@ class Limits:
     concurrent_sign_ins: Annotated[
         int, Setting(values.integer(1, 10**5), "maximum of sign-ins that talk to other servers at once")
     ] = 50
-    pending_sign_ins: Annotated[int, Setting(values.integer(10, 10**7), "maximum of sign-ins under way")] = (
-        100_000
-    )
+    pending_sign_ins: Annotated[int, Setting(values.integer(10, 10**7), "maximum under way")] = 100_000
     cached_cookies: Annotated[int, Setting(values.integer(16, 10**7), "maximum of cookies remembered")] = (
         50_000
     )
@@ -239,9 +242,7 @@ class App:
     deny: Annotated[
         tuple[str, ...], Setting(addresses.rules, "as in allow; deny wins. Only a DID denies for good")
     ] = ()
-    require_handle: Annotated[bool, Setting(values.boolean, "refuse people without a verified handle")] = (
-        False
-    )
+    require_handle: Annotated[bool, Setting(values.boolean, "refuse people with no verified handle")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

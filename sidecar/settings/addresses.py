@@ -158,6 +158,18 @@ def optional_http_origin(value: Any) -> str:
     return "" if value == "" else http_origin(value)
 
 
+def https_origins(value: Any) -> tuple[str, ...]:
+    """A list of https addresses without a path, as "https://pds.home.example"."""
+    return each(_https_origin, texts(value))
+
+
+def _https_origin(value: str) -> str:
+    origin = http_origin(value)
+    if not origin.startswith("https://"):
+        raise ValueError('must be an https address, as "https://pds.home.example"')
+    return origin
+
+
 def https_url(value: Any) -> str:
     """An https address, or nothing."""
     found = text(value)

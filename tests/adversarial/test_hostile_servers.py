@@ -252,6 +252,73 @@ async def test_the_operators_origin_in_a_strangers_mouth_is_never_connected_to(
     assert wires.connected == []
 
 
+@pytest.fixture
+async def private(wires: Wires, server: RawServer, trust: None) -> AsyncIterator[Fetcher]:
+    """With the operator's own PDS at a private address."""
+    wires.addresses["pds.example.com"] = [PRIVATE]
+    own = frozenset({"https://pds.example.com"})
+    fetch = Fetcher(user_agent="t", private_origins=own, resolve=wires.resolve, connect=wires.connect)
+    yield fetch
+    await fetch.aclose()
+
+
+async def test_a_private_server_is_reached_whoever_names_it(
+    private: Fetcher, wires: Wires, server: RawServer
+) -> None:
+    url = "https://pds.example.com/"
+    server.answers["/"] = says(200, b"{}", **{"Content-Type": "application/json"})
+    await private.request("POST", url, data={"a": "b"})
+    assert await private.json(url) == {}
+    await private.check_url(url)
+    assert set(wires.connected) == {(PRIVATE, 443)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://evil.example.com/",  # another name for the same address
+        f"https://{PRIVATE}/",
+        "https://pds.example.com:8443/",
+        "http://pds.example.com/",
+        "https://pds.example.com./",
+        "https://www.pds.example.com/",
+        "https://pds.example.com@evil.example.com/",
+    ],
+)
+async def test_a_private_server_opens_the_way_to_nothing_else(
+    private: Fetcher, wires: Wires, other: str
+) -> None:
+    wires.addresses |= {
+        name: [PRIVATE] for name in ("evil.example.com", "www.pds.example.com", "pds.example.com.", PRIVATE)
+    }
+    for asking in (private.request("GET", other), private.check_url(other)):
+        with pytest.raises(ForbiddenAddress):
+            await asking
+    assert wires.connected == []
+
+
+async def test_a_redirect_to_a_private_server_is_checked_like_any_other(
+    private: Fetcher, wires: Wires, server: RawServer
+) -> None:
+    """Even while a connection that was opened to it waits in the pool."""
+    server.answers["/own"] = says(200)
+    server.answers["/"] = says(302, Location="https://pds.example.com/own")
+    await private.request("GET", "https://pds.example.com/own")
+    with pytest.raises(ForbiddenAddress):
+        await private.request("GET", f"{EVIL}/", redirects=3)
+    assert [request.target for request in server.requests] == ["/own", "/"]
+
+
+async def test_a_redirect_of_a_private_server_leads_into_no_private_network(
+    private: Fetcher, wires: Wires, server: RawServer
+) -> None:
+    wires.addresses["evil.example.com"] = [PRIVATE]
+    server.answers["/"] = says(302, Location=f"{EVIL}/")
+    with pytest.raises(ForbiddenAddress):
+        await private.request("GET", "https://pds.example.com/", redirects=3)
+    assert wires.connected == [(PRIVATE, 443)]
+
+
 # Redirects
 
 

@@ -16,6 +16,7 @@ class Account:
     display_name: str | None = None
     document: dict[str, Any] | None = None
     resolves: bool = True  # whether the handle leads back to the DID
+    status: str | None = None  # why it isn't active, as getRepoStatus says it
 
 
 @dataclass

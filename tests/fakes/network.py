@@ -198,6 +198,8 @@ class FakeNetwork(httpx.AsyncBaseTransport):
             )
         if pds and path == "/xrpc/com.atproto.repo.getRecord":
             return self._get_record(request)
+        if pds and path == "/xrpc/com.atproto.sync.getRepoStatus":
+            return self._repo_status(request)
         if pds and path == "/xrpc/com.atproto.identity.resolveHandle":
             return self._resolve_handle(request)
         if origin in self.issuers:
@@ -215,6 +217,18 @@ class FakeNetwork(httpx.AsyncBaseTransport):
         value = {"$type": "app.bsky.actor.profile", "displayName": account.display_name}
         uri = f"at://{account.did}/app.bsky.actor.profile/self"
         return httpx.Response(200, json={"uri": uri, "cid": "bafyreib", "value": value})
+
+    def _repo_status(self, request: httpx.Request) -> httpx.Response:
+        """As the reference PDS answers it."""
+        account = self.accounts.get(request.url.params.get("did", ""))
+        if account is None or account.pds != _origin(request.url):
+            return httpx.Response(
+                400, json={"error": "RepoNotFound", "message": "Could not find repo for DID"}
+            )
+        if account.status is not None:
+            gone = {"did": account.did, "active": False, "status": account.status}
+            return httpx.Response(200, json=gone)
+        return httpx.Response(200, json={"did": account.did, "active": True, "rev": "3l4qpz7ajrc2v"})
 
     def _resolve_handle(self, request: httpx.Request) -> httpx.Response:
         account = self._claimed_by(request.url.params.get("handle", ""))

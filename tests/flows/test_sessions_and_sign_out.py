@@ -208,6 +208,37 @@ async def test_an_account_whose_sessions_ended_is_out_everywhere_and_can_sign_in
     assert (await browser.fetch(WIKI + "/")).status_code == 200
 
 
+@pytest.mark.parametrize("status", ["takendown", "suspended", "deleted", "deactivated"])
+async def test_an_account_that_its_server_no_longer_stands_by_is_out_within_a_day(
+    world: World, status: str
+) -> None:
+    browser, other = world.browser(), world.browser()
+    await world.sign_in(browser, world.alice)
+    await world.sign_in(other, world.bob)
+    world.alice.status = status
+    for hours, answer in ((11, 200), (2, 401)):
+        await world.later(hours * 3600)
+        assert (await browser.fetch(WIKI + "/")).status_code == 200  # and so is seen
+        await world.sidecar.reverifier.round()
+        assert (await browser.fetch(WIKI + "/")).status_code == answer
+    assert (await other.fetch(WIKI + "/")).status_code == 200
+    world.alice.status = None
+    await world.later(1)
+    await world.sign_in(browser, world.alice)
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+
+
+@pytest.mark.parametrize("status", ["desynchronized", "throttled", "a word of later years"])
+async def test_a_status_that_says_nothing_of_the_person_ends_nothing(world: World, status: str) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    world.alice.status = status
+    await world.later(13 * 3600)
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+    await world.sidecar.reverifier.round()
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+
+
 async def _unavailable(*_: object, **__: object) -> None:
     raise StoreUnavailable("pulled the plug")
 

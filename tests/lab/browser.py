@@ -22,17 +22,21 @@ FLAGS = [
 
 
 @asynccontextmanager
-async def chromium(names: Mapping[str, int] | None = None) -> AsyncIterator[Browser]:
-    """A running browser. `names`: "host:port" as pages say it → port on loopback; no other name resolves."""
+async def chromium(
+    names: Mapping[str, int] | None = None, *, alone: bool = True, headless: bool = True
+) -> AsyncIterator[Browser]:
+    """A running browser. `names`: "host:port" as pages say it → port on loopback.
+
+    `alone`: no other name resolves. Without `headless` it shows its window.
+    """
     path = shutil.which("chromium")
     if path is None:
         raise FileNotFoundError("no `chromium` on the PATH; on Debian: apt-get install chromium")
     rules = [f"MAP {name} 127.0.0.1:{port}" for name, port in (names or {}).items()]
-    rules += ["MAP * ~NOTFOUND", "EXCLUDE localhost", "EXCLUDE 127.0.0.1"]
+    rules += ["MAP * ~NOTFOUND", "EXCLUDE localhost", "EXCLUDE 127.0.0.1"] if alone else []
+    flags = [*FLAGS, f"--host-resolver-rules={', '.join(rules)}"] if rules else FLAGS
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=path, args=[*FLAGS, f"--host-resolver-rules={', '.join(rules)}"]
-        )
+        browser = await playwright.chromium.launch(executable_path=path, args=flags, headless=headless)
         yield browser
         await browser.close()
 

@@ -1,6 +1,7 @@
 // A PLC directory and PDSes in one process, on loopback only. usage: node network.mjs CONFIG.json
 //
-// Config: modules (folder of node_modules), data (folder, made anew), plcPort, pds: [{hostname, port, handles, tls?}],
+// Config: modules (folder of node_modules), package (the PDS's name there), data (folder, made anew unless keep), plcPort,
+// plcRuns (a directory is there already), pds: [{hostname, port, handles, tls?}],
 // accounts: [{pds, handle, password, displayName?}], tls: {cert, key}, names: {"host:port": port on loopback}.
 // A PDS without TLS listens on its own port; those with TLS share `port` and are told apart by Host.
 // Prints one JSON line when ready: {"ready": true, "accounts": {handle: did}}.
@@ -15,8 +16,6 @@ import { pathToFileURL } from 'node:url'
 
 const config = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'))
 const require = createRequire(path.join(config.modules, 'package.json'))
-const { PlcServer, Database } = require('@did-plc/server')
-const { PDS, envToCfg, envToSecrets, readEnv } = await import(pathToFileURL(require.resolve('@atproto/pds')))
 
 // Names without DNS: a connection to "host:port" goes to a port on loopback. TLS keeps the name it was asked for.
 const connect = net.Socket.prototype.connect
@@ -40,7 +39,6 @@ const listenTwice = async (handler, port) => {
 }
 
 // @did-plc/server 0.0.1 serves an old shape of document; this is the public directory's.
-const plc = PlcServer.create({ db: Database.mock(), port: 0 })
 const document = (did, op) => ({
   '@context': ['https://www.w3.org/ns/did/v1', 'https://w3id.org/security/multikey/v1'],
   id: did,
@@ -57,17 +55,23 @@ const document = (did, op) => ({
     serviceEndpoint: service.endpoint,
   })),
 })
-await listenTwice(async (req, res) => {
-  const did = /^\/(did:plc:[a-z2-7]{24})$/.exec(decodeURIComponent(req.url))?.[1]
-  const op = req.method === 'GET' && did && (await plc.ctx.db.lastOpForDid(did))
-  if (op?.type !== 'plc_operation') return plc.app(req, res)
-  res.writeHead(200, { 'content-type': 'application/did+ld+json' })
-  res.end(JSON.stringify(document(did, op)))
-}, config.plcPort)
+const startPlc = async () => {
+  const { PlcServer, Database } = require('@did-plc/server')
+  const plc = PlcServer.create({ db: Database.mock(), port: 0 })
+  await listenTwice(async (req, res) => {
+    const did = /^\/(did:plc:[a-z2-7]{24})$/.exec(decodeURIComponent(req.url))?.[1]
+    const op = req.method === 'GET' && did && (await plc.ctx.db.lastOpForDid(did))
+    if (op?.type !== 'plc_operation') return plc.app(req, res)
+    res.writeHead(200, { 'content-type': 'application/did+ld+json' })
+    res.end(JSON.stringify(document(did, op)))
+  }, config.plcPort)
+}
+if (!config.plcRuns) await startPlc()
 
 const startPds = async ({ hostname, port, handles, tls }) => {
+  const { PDS, envToCfg, envToSecrets, readEnv } = await import(pathToFileURL(require.resolve(config.package)))
   const data = path.join(config.data, hostname)
-  fs.rmSync(data, { recursive: true, force: true })
+  if (!config.keep) fs.rmSync(data, { recursive: true, force: true })
   fs.mkdirSync(path.join(data, 'blobs'), { recursive: true })
   Object.assign(process.env, {
     PDS_HOSTNAME: hostname,

@@ -35,6 +35,14 @@ class Pds:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Which PDS: its npm package, and the folder whose node_modules has it."""
+
+    package: str = "@atproto/pds"
+    folder: Path = node.PACKAGES
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     child: Child
     plc_url: str
@@ -51,13 +59,23 @@ async def start(
     accounts: Sequence[Account],
     certificates: Certificates | None = None,
     names: Mapping[str, int] | None = None,
+    release: Release | None = None,
+    plc_runs: bool = False,
+    keep: bool = False,
 ) -> Network:
-    """Start it all and create the accounts. `names`: "host:port" as the servers say it → port on loopback."""
+    """Start it all and create the accounts. `names`: "host:port" as the servers say it → port on loopback.
+
+    `plc_runs`: there is a directory on that port already. `keep`: the servers' data of the last time stays.
+    """
+    release = release or Release()
     folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
-        "modules": str(node.PACKAGES),
+        "modules": str(release.folder),
+        "package": release.package,
         "data": str(folder / "data"),
+        "keep": keep,
         "plcPort": plc_port,
+        "plcRuns": plc_runs,
         "pds": [
             {"hostname": pds.hostname, "port": pds.port, "handles": pds.handles, "tls": pds.tls}
             for pds in servers

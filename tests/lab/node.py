@@ -22,28 +22,30 @@ NODE = NODE_HOME / "bin" / "node"
 NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"  # bin/npm doesn't work from the wheel
 
 
-def wanted() -> str:
-    return hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
+def wanted(pins: Path = HERE) -> str:
+    """The mark of a finished install of what `pins`, a folder with a package-lock.json, names."""
+    return hashlib.sha256((pins / "package-lock.json").read_bytes()).hexdigest()
 
 
 def installed() -> bool:
     return MARK.exists() and MARK.read_text() == wanted()
 
 
-def install() -> None:
+def install(pins: Path = HERE, packages: Path = PACKAGES) -> None:
     """Install what package-lock.json names. No package's own scripts run: nothing compiles."""
-    if installed():
-        MARK.touch()  # newer than what it is made from, for make
+    mark = packages / MARK.name
+    if mark.exists() and mark.read_text() == wanted(pins):
+        mark.touch()  # newer than what it is made from, for make
         return
-    print("== Node packages into .lab/npm (under a minute)", flush=True)
-    MARK.unlink(missing_ok=True)
-    PACKAGES.mkdir(parents=True, exist_ok=True)
+    print(f"== Node packages into {packages.relative_to(ROOT)} (under a minute)", flush=True)
+    mark.unlink(missing_ok=True)
+    packages.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(HERE / name, PACKAGES / name)
+        shutil.copyfile(pins / name, packages / name)
     command: list[str | Path] = [NODE, NPM, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"]
     path = f"{NODE_HOME / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-    subprocess.run(command, cwd=PACKAGES, env={**os.environ, "PATH": path}, check=True)
-    MARK.write_text(wanted())
+    subprocess.run(command, cwd=packages, env={**os.environ, "PATH": path}, check=True)
+    mark.write_text(wanted(pins))
 
 
 if __name__ == "__main__":

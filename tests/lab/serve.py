@@ -39,6 +39,11 @@ async def connect(address: str, port: int) -> httpcore.AsyncNetworkStream:
     return await real_connect(address, port)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """The command, with these names."""
     transport.resolve, transport.connect = resolve, connect
-    sys.exit(cli.main())
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -50,9 +50,10 @@ async def start_with_names(
     names: Mapping[str, int],
     certificates: Certificates,
     name: str = "the sidecar",
+    module: str = "tests.lab.serve",
 ) -> Child:
-    """The same, where `names` ("host:port" → port on loopback) are the whole internet."""
-    argv: list[str | Path] = [sys.executable, "-m", "tests.lab.serve", "serve", "--config", config]
+    """The same, where `names` ("host:port" → port on loopback) are the whole internet. `module` runs it."""
+    argv: list[str | Path] = [sys.executable, "-m", module, "serve", "--config", config]
     lab = {
         "LAB_NAMES": json.dumps(dict(names)),
         "SSL_CERT_FILE": str(certificates.ca),

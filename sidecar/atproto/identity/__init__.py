@@ -4,6 +4,7 @@ document.py    what a DID document says
 multikey.py    its signing key, in both spellings
 handles.py     handle → DID, over DNS (txt.py) and HTTPS
 directory.py   the two together, both ways, remembered for a while (cache.py)
+standing.py    whether the account's server still stands by it
 """
 
 from .directory import Directory, Identity

@@ -59,6 +59,11 @@ CHECKS = (
         Remedy("identity.plc_url doesn't name a PLC directory", "correct identity.plc_url"),
     ),
     Check(
+        "own server",
+        services.private_servers,
+        Remedy("identity.private_servers names no PDS", "correct identity.private_servers"),
+    ),
+    Check(
         "DNS",
         services.dns,
         Remedy(

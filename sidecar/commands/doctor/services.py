@@ -64,6 +64,22 @@ def plc(settings: Settings, world: Outside) -> Findings:
         )
 
 
+def private_servers(settings: Settings, world: Outside) -> Findings:
+    """Servers of the operator's own that strangers may make us ask."""
+    for origin in settings.identity.private_servers:
+        url = f"{origin}/.well-known/oauth-protected-resource"
+        answer = world.get(url)
+        if answer.status == 200:
+            yield ok("own server", f"{origin} answers; anyone who names it makes the sidecar ask it")
+        else:
+            yield fail(
+                "own server",
+                f"{url} answers {answer.status}, not 200",
+                cause="it isn't a PDS, or identity.private_servers names another host",
+                fix="name the PDS's own address, or take it out of identity.private_servers",
+            )
+
+
 def dns(settings: Settings, world: Outside) -> Findings:
     """Handles are found by TXT records."""
     identity = settings.identity

@@ -891,3 +891,30 @@ def test_the_examples_in_the_documentation_load(write: Write, tmp_path: Path) ->
             text = text if "public_url" in text else least + text
             settings = reader.load(write(text), environ)
             assert settings.apps or "[apps" not in text, page
+
+
+def test_a_private_server_is_said_in_plain_words(write: Write) -> None:
+    text = GOOD.replace("[apps", '[identity]\nprivate_servers = ["https://PDS.home.example/"]\n[apps', 1)
+    settings = reader.load(write(text), {})
+    assert settings.identity.private_servers == ("https://pds.home.example",)
+    (note,) = [each for each in reader.notes(settings) if "private_servers" in each]
+    assert "sends requests to https://pds.home.example for anyone who names it" in note
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://pds.home.example",
+        "pds.home.example",
+        "https://pds.home.example/path",
+        "https://*.home.example",
+        "10.0.0.0/8",
+        "https://10.0.0.0/8",
+        "",
+        "*",
+    ],
+)
+def test_a_private_server_is_exactly_one_https_origin(write: Write, origin: str) -> None:
+    text = GOOD.replace("[apps", f'[identity]\nprivate_servers = ["{origin}"]\n[apps', 1)
+    with pytest.raises(ConfigError, match=r"identity\.private_servers"):
+        reader.load(write(text), {})

@@ -1,4 +1,4 @@
-"""Handles are asked about again, by one worker at a time, and a fault of a server costs nobody a handle."""
+"""People are asked about again, by one worker at a time. A fault of a server costs nobody anything."""
 
 import asyncio
 
@@ -28,7 +28,9 @@ class Network:
 
     def __init__(self) -> None:
         self.answers: dict[str, str | Exception | None] = {}
+        self.standings: dict[str, str | Exception | None] = {}
         self.asked: list[str] = []
+        self.asked_standing: list[str] = []
         self.at_once = 0
         self.most_at_once = 0
 
@@ -39,6 +41,13 @@ class Network:
         await asyncio.sleep(0)
         self.at_once -= 1
         answer = self.answers.get(did)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def lost_standing(self, did: str) -> str | None:
+        self.asked_standing.append(did)
+        answer = self.standings.get(did)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -54,7 +63,14 @@ class Setup:
 
     def worker(self) -> Reverifier:
         return Reverifier(
-            self.store, self.feed, self.network, max_age=DAY, retention=30 * DAY, now=self.clock, every=0.001
+            self.store,
+            self.feed,
+            self.network,
+            self.network.lost_standing,
+            max_age=DAY,
+            retention=30 * DAY,
+            now=self.clock,
+            every=0.001,
         )
 
     async def learn(self, did: str, handle: str | None) -> None:
@@ -137,7 +153,15 @@ async def test_the_last_question_is_asked_long_before_the_place_is_given_up(setu
         setup.clock.time += 100
         return None
 
-    reverifier = Reverifier(setup.store, setup.feed, slow, max_age=DAY, retention=30 * DAY, now=setup.clock)
+    reverifier = Reverifier(
+        setup.store,
+        setup.feed,
+        slow,
+        setup.network.lost_standing,
+        max_age=DAY,
+        retention=30 * DAY,
+        now=setup.clock,
+    )
     for did in others:
         reverifier.seen(did)
     await reverifier.round()
@@ -248,3 +272,67 @@ async def test_a_fact_is_kept_as_long_as_any_session_lives(setup: Setup) -> None
     fact = setup.feed.handle_fact(ALICE)
     assert fact is not None
     assert fact.expires == NOW + 30 * DAY
+
+
+def ended(setup: Setup, did: str, *, signed_in_at: float) -> bool:
+    return setup.feed.ended("0" * 32, did, signed_in_at)
+
+
+async def test_an_account_that_lost_its_standing_ends_with_all_sessions_begun_before(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    setup.network.answers = {ALICE: "alice.test", BOB: "bob.test"}
+    setup.network.standings = {ALICE: "suspended"}
+    for did in (ALICE, BOB):
+        setup.reverifier.seen(did)
+    await setup.reverifier.round()
+    assert ended(setup, ALICE, signed_in_at=NOW - 1)
+    assert not ended(setup, ALICE, signed_in_at=NOW)  # people who come back sign in at once
+    assert not ended(setup, BOB, signed_in_at=NOW - 1)
+    (line,) = [each for each in caplog.records if getattr(each, "event", "") == "account_ended"]
+    assert (vars(line)["did"], vars(line)["reason"]) == (ALICE, "suspended")
+
+
+async def test_a_server_that_cannot_tell_ends_nothing_and_is_asked_again_though_the_handle_is_fresh(
+    setup: Setup,
+) -> None:
+    setup.network.answers[ALICE] = "alice.test"
+    setup.network.standings[ALICE] = ServerUnreachable("down")
+    setup.reverifier.seen(ALICE)
+    await setup.reverifier.round()
+    assert not ended(setup, ALICE, signed_in_at=NOW - 1)
+    fact = setup.feed.handle_fact(ALICE)
+    assert fact is not None
+    assert (fact.handle, fact.verified_at) == ("alice.test", NOW)
+    setup.network.standings[ALICE] = "takendown"
+    for seconds, asked in ((1, 1), (300, 2)):
+        setup.clock.time = NOW + seconds
+        setup.reverifier.seen(ALICE)
+        await setup.reverifier.round()
+        assert len(setup.network.asked_standing) == asked
+    assert ended(setup, ALICE, signed_in_at=NOW - 1)
+
+
+async def test_a_mistake_of_ours_about_a_standing_ends_nothing(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup.network.standings[ALICE] = UnicodeError("a status nobody thought of")
+    setup.reverifier.seen(ALICE)
+    await setup.reverifier.round()
+    assert not ended(setup, ALICE, signed_in_at=NOW - 1)
+    assert "a status nobody thought of" in caplog.text
+
+
+async def test_an_end_that_cannot_be_recorded_counts_here_at_once(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object, **__: object) -> None:
+        raise StoreUnavailable("pulled the plug")
+
+    setup.network.standings[ALICE] = "deleted"
+    setup.reverifier.seen(ALICE)
+    monkeypatch.setattr(setup.store, "revoke_account", unavailable)
+    with pytest.raises(StoreUnavailable):
+        await setup.reverifier.round()
+    assert ended(setup, ALICE, signed_in_at=NOW - 1)

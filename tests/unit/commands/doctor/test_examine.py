@@ -374,3 +374,22 @@ def test_on_loopback_there_is_no_metadata_to_fetch(tmp_path: Path, settings: Set
     assert healthy
     assert "ok    client metadata: none" in text
     assert "in memory" in text
+
+
+def with_own_server(settings: Settings) -> Settings:
+    return replace(settings, identity=IdentitySettings(private_servers=("https://pds.home.example",)))
+
+
+def test_a_server_of_ones_own_that_answers_is_named_with_what_that_means(
+    settings: Settings, world: World
+) -> None:
+    healthy, text = report(with_own_server(settings), world)
+    assert healthy
+    assert "ok    own server: https://pds.home.example answers; anyone who names it makes" in text
+
+
+def test_a_server_of_ones_own_that_is_no_pds_is_a_failure(settings: Settings, world: World) -> None:
+    world.answers["https://pds.home.example/.well-known/oauth-protected-resource"] = world.answer(404)
+    found = failure(with_own_server(settings), world)
+    assert "answers 404, not 200" in found
+    assert "identity.private_servers" in found
