@@ -1,4 +1,4 @@
-# `make` alone lists what there is. Everything lands in .venv and .lab; nothing needs root but a missing Chromium.
+# `make` alone lists the targets. They install everything into .venv and .lab. Only a missing Chromium needs root.
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,7 +46,7 @@ lint: $(READY) ## style, import contracts
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
-# One run: the end-to-end tests go to one worker (tests/conftest.py), all others wherever there is room.
+# One run for all: the end-to-end tests share one worker (tests/conftest.py), and the others use any worker.
 test: lint types $(NETWORK) ## everything: lint, types, all tests, branch coverage and its thresholds
 	@bash tests/lab/chromium.sh
 	$(BIN)/coverage erase
@@ -61,10 +61,10 @@ test-fast: $(READY) ## all tests but the end-to-end ones
 bench: $(READY) ## what a check costs, beside other servers; writes bench/results (under 10 minutes)
 	$(BIN)/python -m bench
 
-bench-end-to-end: $(READY) ## the way through Caddy alone, in many rounds (40 minutes)
+bench-end-to-end: $(READY) ## only the way through Caddy, in many rounds (under 40 minutes)
 	$(BIN)/python -m bench --end-to-end
 
-bench-quick: $(READY) ## the same, a quick look (under 2 minutes)
+bench-quick: $(READY) ## what bench does, but too short to judge by (under 2 minutes)
 	$(BIN)/python -m bench --quick
 
 interop: setup ## sign in at every server that can be had; writes docs/interop.md (15 minutes)

@@ -21,12 +21,14 @@ REFERENCE = Path("docs/configuration.md")
 _MARKED = re.compile(r"(?<=<!-- generated from sidecar/settings/ -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 _HEAD = """\
-# Every setting of the sidecar with its default. Uncomment what you change; `sidecar check-config` reports
-# every fault. In the environment: SIDECAR_<SECTION>_<KEY>, as SIDECAR_LOG_LEVEL. Relative paths start here.
+# Every setting of the sidecar with its default. To change one, remove the "#" before it.
+# `sidecar check-config` reports every fault. A variable SIDECAR_<SECTION>_<KEY>, such as SIDECAR_LOG_LEVEL,
+# wins over this file.
+# Relative paths start at the folder of this file.
 # Made from sidecar/settings/ by `python -m sidecar.config_file.example`.
 """
 _TAIL = """\
-# Lists of people to name in rules, as "@editors". A group can't hold a group.
+# Lists of people. A rule names one as "@editors". A group can't contain a group.
 [groups]
 editors = ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "alice.sidecar.test"]
 """

@@ -52,7 +52,7 @@ class Server:
         float, Setting(values.duration, "how long running requests may take to finish at a stop")
     ] = 20.0
     fast_path: Annotated[
-        bool, Setting(values.boolean, "answer checks before a task exists; off: plain ASGI")
+        bool, Setting(values.boolean, "answer checks on a shorter way; false: plain ASGI, slower")
     ] = True
 
     @property
@@ -67,9 +67,9 @@ class Client:
     """How authorization servers see us."""
 
     name: Annotated[str, Setting(values.line, "shown on the consent page; empty: the public host")] = ""
-    keys_file: Annotated[Path, Setting(values.path, "JWK set; the first key signs, all are published")] = (
-        Path("client-keys.json")
-    )
+    keys_file: Annotated[
+        Path, Setting(values.path, "file with a JWK set; the first key signs, all are published")
+    ] = Path("client-keys.json")
     jwks: Annotated[
         Literal["inline", "uri"],
         Setting(
@@ -95,7 +95,7 @@ class Session:
 
     cookie_secrets: Annotated[
         tuple[str, ...],
-        Setting(values.secrets, "secrets of 32 characters or more; the first signs, all verify", secret=True),
+        Setting(values.secrets, "secrets of 32 characters or more; the first signs, all count", secret=True),
     ] = field(default=(), repr=False)
     cookie_secrets_file: Annotated[
         Path | None, Setting(values.optional_path, "file with one secret a line, instead of cookie_secrets")
@@ -104,7 +104,7 @@ class Session:
         str,
         Setting(
             addresses.cookie_domain,
-            "parent domain to share the session with its subdomains; empty: the public host only",
+            "the session is valid on this domain and all below it; empty: on the public host only",
         ),
     ] = ""
     idle: Annotated[float, Setting(values.duration, "a session unused for this long ends")] = 7 * 86400.0
@@ -115,7 +115,7 @@ class Session:
         float, Setting(values.duration, "age at which the cookie is renewed; at most half of idle")
     ] = 86400.0
     revocation_max_stale: Annotated[
-        float, Setting(values.duration, "how long checks go on when sign-outs elsewhere can't be learned of")
+        float, Setting(values.duration, "how long checks go on while the store can't be read")
     ] = 300.0
 
 
@@ -135,13 +135,13 @@ class IdentitySettings:
     """How handles and DIDs are looked up."""
 
     plc_url: Annotated[
-        str, Setting(addresses.http_origin, "the PLC directory; it decides who everyone is")
+        str, Setting(addresses.http_origin, "the PLC directory; it decides who everyone is, so trust it")
     ] = "https://plc.directory"
     handle_resolver: Annotated[
         str,
         Setting(
             addresses.optional_http_origin,
-            "server asked to resolve handles, for networks without DNS; answers are verified",
+            "server that resolves handles, for networks without DNS; its answers are verified",
         ),
     ] = ""
     nameservers: Annotated[
@@ -151,21 +151,19 @@ class IdentitySettings:
     cache_ttl: Annotated[
         float, Setting(values.duration, "how long an identity is remembered; under 10 minutes")
     ] = 300.0
-    cache_size: Annotated[int, Setting(values.integer(16, 1_000_000), "identities remembered at most")] = (
-        10_000
-    )
+    cache_size: Annotated[int, Setting(values.integer(16, 1_000_000), "maximum of identities")] = 10_000
     handle_max_age: Annotated[
-        float, Setting(values.duration, "age past which a verified handle opens nothing")
+        float, Setting(values.duration, "a handle that was verified longer ago opens nothing")
     ] = 86400.0
     standing_max_age: Annotated[
-        float, Setting(values.duration, "time within which the sessions of a closed account end")
+        float, Setting(values.duration, "sessions of a closed account end within this time")
     ] = 86400.0
     private_servers: Annotated[
         tuple[str, ...],
         Setting(addresses.https_origins, "servers of your own that may have a private address"),
     ] = ()
     fetch_timeout: Annotated[
-        float, Setting(values.duration, "overall deadline of one request to someone's server")
+        float, Setting(values.duration, "how long one request to another server may take in all")
     ] = 10.0
     development_servers: Annotated[
         bool,
@@ -182,11 +180,11 @@ class Pages:
 
     title: Annotated[str, Setting(values.line, "heading of the sign-in page")] = "Sign in"
     templates: Annotated[
-        Path | None, Setting(values.optional_path, "folder whose templates replace ours, by file name")
+        Path | None, Setting(values.optional_path, "folder of templates; each replaces ours of the same name")
     ] = None
     providers: Annotated[
         tuple[values.Provider, ...],
-        Setting(addresses.providers, "buttons that start at a server, as { name, url }"),
+        Setting(addresses.providers, "buttons that start at a server: { name, url }"),
     ] = (values.Provider("Bluesky", "https://bsky.social"),)
     signup: Annotated[
         str, Setting(addresses.optional_http_origin, 'server behind "Create an account"; empty: no link')
@@ -204,19 +202,17 @@ class Limits:
         int, Setting(values.integer(1, 10**6), "sign-in attempts in 5 minutes per identifier and address")
     ] = 10
     concurrent_sign_ins: Annotated[
-        int, Setting(values.integer(1, 10**5), "sign-ins talking to other servers at once")
+        int, Setting(values.integer(1, 10**5), "maximum of sign-ins that talk to other servers at once")
     ] = 50
-    pending_sign_ins: Annotated[int, Setting(values.integer(10, 10**7), "sign-ins under way at most")] = (
-        100_000
+    pending_sign_ins: Annotated[int, Setting(values.integer(10, 10**7), "maximum under way")] = 100_000
+    cached_cookies: Annotated[int, Setting(values.integer(16, 10**7), "maximum of cookies remembered")] = (
+        50_000
     )
-    cached_cookies: Annotated[
-        int, Setting(values.integer(16, 10**7), "verified cookies remembered at most")
-    ] = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """What the operator reads at night."""
+    """What is logged, and how it looks."""
 
     format: Annotated[
         Literal["text", "json"],
@@ -224,7 +220,7 @@ class Log:
     ] = "text"
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Setting(values.choice("debug", "info", "warning", "error"), "the least that is written"),
+        Setting(values.choice("debug", "info", "warning", "error"), "records below this level are left out"),
     ] = "info"
 
 
@@ -244,9 +240,9 @@ class App:
         ),
     ] = ()
     deny: Annotated[
-        tuple[str, ...], Setting(addresses.rules, "the same; deny wins. Only a DID denies for good")
+        tuple[str, ...], Setting(addresses.rules, "as in allow; deny wins. Only a DID denies for good")
     ] = ()
-    require_handle: Annotated[bool, Setting(values.boolean, "refuse who has no verified handle")] = False
+    require_handle: Annotated[bool, Setting(values.boolean, "refuse people with no verified handle")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
