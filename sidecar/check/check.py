@@ -76,7 +76,7 @@ class Check:
         now = self._now()
         brought = self._bearers.of(target.cookies, now)
         if isinstance(brought, Nobody):
-            return self._nobody(target, brought)
+            return self._nobody(target, brought, now)
         bearer = brought.bearer
         verdict: _Verdict | None = bearer.decided.get(target.host)
         if verdict is None or bearer.due or target.websocket_origin:
@@ -129,7 +129,7 @@ class Check:
             return redirect(302, f"{self._scheme}://{target.host}{target.uri}", [cookie])
         return _with_cookies(_allowed(bearer.who, cookie), brought.cookies)
 
-    def _nobody(self, target: Target, nobody: Nobody) -> Reply:
+    def _nobody(self, target: Target, nobody: Nobody, now: float) -> Reply:
         if nobody is UNKNOWN:
             return self._refusals.unavailable(target)
         app = self._policy.app_for(target.host)
@@ -147,7 +147,7 @@ class Check:
             self.tally.forged()
         elif nobody.session is not None:
             self.tally.refused(app, nobody.why, nobody.session.did, nobody.session.id)
-        return self._refusals.sign_in_required(target)
+        return self._refusals.sign_in_required(target, now)
 
     def _asks_about_our_pages(self, target: Target) -> bool:
         """Caddy should have sent this to us instead of asking about it. A redirect there would be a loop."""

@@ -42,16 +42,16 @@ class Refusals:
         # A 401 must carry a challenge (RFC 9110 section 15.5.2); browsers ignore schemes they don't know.
         self._challenge = (b"www-authenticate", b'Cookie realm="%b"' % settings.public_host.encode())
         self._sign_in_first: Recent[str, Reply] = Recent(_REMEMBERED_HOSTS)
-        self._redirects: Recent[tuple[str, str], Reply] = Recent(_REMEMBERED)
+        self._redirects: Recent[tuple[str, str], tuple[int, Reply]] = Recent(_REMEMBERED)
         self._forbidden: Recent[tuple[Principal, str, str, str], Reply] = Recent(_REMEMBERED)
         self._forbidden_page = pages.prepared("forbidden", "handle", "did", "host", "login_url", "reason")
         self._not_delivered_page = pages.prepared("not_delivered", "host", "login_url")
         self._error_page = pages.prepared("check_error", "heading", "message", "code")
 
-    def sign_in_required(self, target: Target) -> Reply:
+    def sign_in_required(self, target: Target, now: float) -> Reply:
         """No live session."""
         if target.navigation:
-            return self._to_sign_in(target)
+            return self._to_sign_in(target, int(now))
         if target.page:
             login_url = self._destinations.login_for(target)
             return self._not_delivered_page.reply(
@@ -68,13 +68,14 @@ class Refusals:
             self._sign_in_first.add(target.host, reply)
         return reply
 
-    def _to_sign_in(self, target: Target) -> Reply:
+    def _to_sign_in(self, target: Target, second: int) -> Reply:
         asked = (target.host, target.uri)
-        reply = self._redirects.get(asked)
-        if reply is None:
-            reply = redirect(302, self._destinations.login_for(target))
-            if len(target.uri) <= _LONGEST_REMEMBERED:
-                self._redirects.add(asked, reply)
+        known = self._redirects.get(asked)
+        if known is not None and known[0] == second:
+            return known[1]
+        reply = redirect(302, self._destinations.login_for(target, checked=second))
+        if len(target.uri) <= _LONGEST_REMEMBERED:
+            self._redirects.add(asked, (second, reply))
         return reply
 
     def forbidden(self, who: Principal, decision: Decision) -> Reply:

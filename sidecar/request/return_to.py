@@ -15,6 +15,7 @@ from sidecar.request.forwarded import Target
 from sidecar.settings import Settings
 
 MAX_RETURN_TO = 4096  # bytes
+CHECKED = "checked"  # how the check tells the sign-in page when it sent the visitor there
 
 _QUERY_SAFE = "/:?="  # as they are in a query's value (RFC 3986 section 3.4), which also keeps it readable
 _URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<host>[A-Za-z0-9.:\[\]-]+)(?P<uri>/[!\"$-~]*)?")
@@ -53,19 +54,25 @@ class Destinations:
         """The host it leads to, for people to read; "" for the profile page."""
         return urlsplit(return_to).netloc
 
-    def login(self, return_to: str, *, switch: bool = False, shortened: bool = False) -> str:
-        """The sign-in page that leads there. `switch`: with another account; `shortened`: say that it was."""
+    def login(
+        self, return_to: str, *, switch: bool = False, shortened: bool = False, checked: int | None = None
+    ) -> str:
+        """The sign-in page that leads there. `switch`: with another account; `shortened`: say that it was.
+
+        `checked`: when the check found nobody signed in, in seconds since the epoch.
+        """
         query = [f"return_to={quote(return_to, safe=_QUERY_SAFE)}"] if return_to else []
         query += ["switch=1"] if switch else []
         query += ["shortened=1"] if shortened else []
+        query += [f"{CHECKED}={checked}"] if checked is not None else []
         return self._login + ("?" + "&".join(query) if query else "")
 
-    def login_for(self, target: Target, *, switch: bool = False) -> str:
+    def login_for(self, target: Target, *, switch: bool = False, checked: int | None = None) -> str:
         """The sign-in page that leads back to the request."""
         back, shortened = return_to(
             target, scheme=self._scheme, prefix=self._prefix, public_host=self._public_host
         )
-        return self.login(back, switch=switch, shortened=shortened)
+        return self.login(back, switch=switch, shortened=shortened, checked=checked)
 
     def login_for_host(self, host: str) -> str:
         """The sign-in page that leads to the front page of a canonical host."""

@@ -20,8 +20,8 @@ from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
 from sidecar.replies.responses import response, retry_after, see_other, set_cookies
 from sidecar.replies.words import explain
-from sidecar.request.return_to import Destinations
-from sidecar.sessions.cookie import cookie_name, set_cookie
+from sidecar.request.return_to import CHECKED, Destinations
+from sidecar.sessions.cookie import Session, cookie_name, set_cookie
 from sidecar.settings import Settings
 from sidecar.signin import redirect_loops
 from sidecar.signin.pending import Attempt, PendingSignIns
@@ -77,10 +77,12 @@ class Login:
         switch = query.get("switch") == "1"
         session = await self._visitors.session(request)
         if session is not None and not switch:
-            return self._straight_on(request, return_to)
+            return self._straight_on(request, session, return_to)
         return self._form(return_to=return_to, switch=switch, shortened=query.get("shortened") == "1")
 
-    def _straight_on(self, request: Request, return_to: str) -> Response:
+    def _straight_on(self, request: Request, session: Session, return_to: str) -> Response:
+        if not redirect_loops.counts(request.query_params.get(CHECKED, ""), session.signed_in_at):
+            return see_other(self._destinations.address(return_to))
         try:
             returns = redirect_loops.count(request.cookies.get(self._returns, ""), self._now())
         except LoopDetected as error:

@@ -1,13 +1,25 @@
 """Stops a visitor from being sent back and forth without arriving.
 
-Owns: counting straight-on returns in a cookie of the visitor's own, so that it works across workers. Pure.
-Someone signed in here whom the app's host sends back each time has a cookie that doesn't reach that host.
+Owns: which returns count, and counting them in a cookie of the visitor's own, so that it works across
+workers. Pure.
+
+If the check sends somebody here who is signed in here, their session cookie doesn't reach the app's host. The
+check says when it looked. If that was before the sign-in, it had to find nobody: that is an old tab that was
+reloaded, and doesn't count.
 """
 
 from sidecar.errors import LoopDetected
 
 WINDOW = 30  # seconds
 MOST = 3  # the third return within the window ends on a page
+
+
+def counts(checked: str, signed_in_at: float) -> bool:
+    """Whether the check looked after the sign-in, and found no session all the same.
+
+    `checked`: what the check said, in seconds since the epoch; "" if no check sent the visitor here.
+    """
+    return checked.isascii() and checked.isdigit() and len(checked) < 16 and int(checked) >= signed_in_at
 
 
 def count(cookie: str, now: float) -> str:

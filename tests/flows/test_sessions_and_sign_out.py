@@ -287,7 +287,8 @@ async def test_three_straight_returns_in_half_a_minute_end_on_a_page_that_names_
     for turn in range(3):
         each = world.browser(sidecars[turn % workers])
         each.jar.update(browser.jar)
-        answers.append(await each.open(f"{PUBLIC}/auth/login?return_to={WIKI}/x"))
+        sent_here = await world.browser(sidecars[turn % workers]).open(WIKI + "/x")  # without the cookie
+        answers.append(await each.open(sent_here.headers["location"]))
         browser.jar.update(each.jar)
         await world.later(5)
     assert [answer.status_code for answer in answers] == [303, 303, 508]
@@ -295,6 +296,38 @@ async def test_three_straight_returns_in_half_a_minute_end_on_a_page_that_names_
     assert "cookie" in answers[2].text
     for extra in sidecars[1:]:
         await extra.stop()
+
+
+async def test_tabs_that_waited_at_the_sign_in_page_all_arrive_when_they_are_reloaded(world: World) -> None:
+    browser = world.browser()
+    waiting = [(await browser.open(f"{WIKI}/{number}")).headers["location"] for number in range(6)]
+    for address in waiting:
+        assert (await browser.open(address)).status_code == 200
+    await world.later(20)
+    await world.sign_in(browser, world.alice, f"{WIKI}/0")
+    for number, address in enumerate(waiting):
+        assert (await browser.open(address)).headers["location"] == f"{WIKI}/{number}"
+        assert (await browser.open(f"{WIKI}/{number}")).status_code == 200
+
+
+@pytest.mark.parametrize("checked", ["", "x", "-1", "1e9", "9" * 400, "²", "1800000000 "])
+async def test_what_no_check_said_makes_no_loop(world: World, checked: str) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+    for _ in range(5):
+        answer = await browser.open(f"{PUBLIC}/auth/login?return_to={WIKI}/x&checked={checked}")
+        assert answer.headers["location"] == f"{WIKI}/x"
+
+
+async def test_a_cookie_that_never_reaches_the_app_ends_on_the_page_about_loops_at_once(
+    world: World,
+) -> None:
+    """As fast as a browser can: within the second of the sign-in, too."""
+    browser, app = world.browser(), world.browser()  # what the app's host gets
+    await world.sign_in(browser, world.alice, WIKI + "/")
+    for status in (303, 303, 508):
+        sent_here = await app.open(WIKI + "/")
+        assert (await browser.open(sent_here.headers["location"])).status_code == status
 
 
 async def test_two_session_cookies_never_lead_to_sign_in_and_both_forms_are_deleted(world: World) -> None:

@@ -32,3 +32,21 @@ def test_any_cookie_is_read_or_ends_in_the_page(cookie: str, now: float) -> None
     except LoopDetected:
         return
     assert len(counted) <= 3 * 16
+
+
+@pytest.mark.parametrize(
+    ("checked", "counted"),
+    [
+        ("1000", True),
+        ("1001", True),
+        ("999", False),
+        ("", False),
+        ("1e9", False),
+        ("-1", False),
+        ("²", False),
+        ("9" * 15, True),
+        ("9" * 16, False),
+    ],
+)
+def test_only_a_check_that_looked_after_the_sign_in_counts(checked: str, counted: bool) -> None:
+    assert redirect_loops.counts(checked, 1000) is counted
