@@ -287,7 +287,7 @@ class Settings:
 
     @property
     def public_host(self) -> str:
-        """Host of the public URL, with its port where it isn't the scheme's own."""
+        """Host of the public URL, with its port if it isn't the scheme's own."""
         return urlsplit(self.public_url).netloc
 
     @property
