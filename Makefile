@@ -8,7 +8,7 @@ NETWORK := .lab/npm/.ready
 # No I/O there, by import contract (pyproject.toml): every branch must be tested.
 PURE := sidecar/access/*,sidecar/request/*,sidecar/settings/*,sidecar/hosts.py,sidecar/atproto/syntax.py
 
-unexport PYTHONDONTWRITEBYTECODE  # every process would compile every module anew
+unexport PYTHONDONTWRITEBYTECODE  # otherwise every process compiles every module again
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

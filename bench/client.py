@@ -55,7 +55,7 @@ class Run:
         connection.sendall(next(self.requests))
 
     def receive(self, connection: socket.socket) -> bool:
-        """Read what is there; True where the reply is whole."""
+        """Read what is there; True if the reply is whole."""
         handle = connection.fileno()
         data = connection.recv(65536)
         if not data:
@@ -86,7 +86,7 @@ def flat_out(run: Run, connections: dict[int, socket.socket], count: int) -> Non
 
 
 def paced(run: Run, connections: dict[int, socket.socket], count: int, rate: float) -> None:
-    """One request every 1/rate seconds on a free connection; where none is free, the wait for one counts."""
+    """One request every 1/rate seconds on a free connection; if none is free, the wait for one counts."""
     idle = list(connections.values())
     begun, sent = time.perf_counter(), 0
     while len(run.took) < count:

@@ -45,7 +45,7 @@ def _clock(pid: int) -> int:
 
 
 def _parent(entry: Path) -> int:
-    """Parent of a process in /proc, 0 where it has just ended."""
+    """Parent of a process in /proc, 0 if it has just ended."""
     try:
         stat = (entry / "stat").read_text()
     except OSError:

@@ -65,7 +65,7 @@ def amount(value: float) -> Estimate:
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> Estimate:
-    """Round by round. ValueError where the rounds don't pair up."""
+    """Round by round. ValueError if the rounds don't pair up."""
     return estimate([a / b for a, b in zip(of, to, strict=True)])
 
 

@@ -141,7 +141,7 @@ def verify(address: Address, asked: Sequence[tuple[bytes, Expected]], samples: i
 
 
 def ask(address: Address, request: Request) -> Callable[[], int]:
-    """A probe: the status of one reply, 0 where there is none."""
+    """A probe: the status of one reply, 0 if there is none."""
 
     def probe() -> int:
         try:

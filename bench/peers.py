@@ -54,7 +54,7 @@ class Running:
 
 
 def load(path: Path = PEERS) -> list[Peer]:
-    """Every entry. ValueError or KeyError where one is faulty."""
+    """Every entry. ValueError or KeyError if one is faulty."""
     return [_peer(entry) for entry in tomllib.loads(path.read_text("utf-8"))["peer"]]
 
 

@@ -17,7 +17,7 @@ from bench.rounds import Samples, take_turns
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rounds`: the most; where time is short, LEAST of them. `seconds`: of one turn. `samples`: replies
+    """`rounds`: the most; if time is short, LEAST of them. `seconds`: of one turn. `samples`: replies
     verified word by word, per target, before and after each round."""
 
     name: str

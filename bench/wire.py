@@ -17,7 +17,7 @@ class Address:
     path: Path | None = None
 
     def connect(self, timeout: float = 30.0) -> socket.socket:
-        """A connected socket. OSError where nobody listens."""
+        """A connected socket. OSError if nobody listens."""
         if self.path is None:
             return socket.create_connection(("127.0.0.1", self.port), timeout)
         connection = socket.socket(socket.AF_UNIX)
@@ -68,7 +68,7 @@ class Expected:
     body: bytes = b""
 
     def fault(self, reply: Reply) -> str:
-        """What is wrong with the reply; empty where it is right."""
+        """What is wrong with the reply; empty if it is right."""
         if reply.status != self.status:
             return f"status {reply.status}, not {self.status}"
         for name, value in self.headers.items():
@@ -78,7 +78,7 @@ class Expected:
 
 
 def read_reply(connection: socket.socket) -> Reply:
-    """One reply with a Content-Length. ConnectionError where it doesn't come whole."""
+    """One reply with a Content-Length. ConnectionError if it doesn't come whole."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _more(connection)

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def canonical_host(text: str, *, scheme: str) -> str:
-    """The one spelling of a host: `host`, or `host:port` where the port isn't the scheme's own.
+    """The one spelling of a host: `host`, or `host:port` if the port isn't the scheme's own.
 
     Lower case, without a trailing dot, IDNA A-labels, IPv6 compressed and in brackets. ValueError for
     anything that is not exactly a host with an optional port.

@@ -2,10 +2,9 @@
 
 Owns: the two formatters, the request id, and the last guard against secrets. A record's `extra` is its
 `event` (a stable code) and named fields.
-Doesn't belong here: what is worth a record (whoever logs it), summing up (check/tally.py).
+Doesn't belong here: what is worth a record (each caller decides that), summing up (check/tally.py).
 
-Secrets are kept out by those who log; that fields of certain names, query parameters and JWTs never pass is
-the net below them.
+Callers keep secrets out. As a safety net, some field names, query parameters and JWTs are always redacted.
 """
 
 import json
@@ -34,7 +33,7 @@ _SECRET_PARAMETER = re.compile(
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){1,3}")
 _SESSION_COOKIE = re.compile(r"\b((?:__Host-|__Secure-)?sidecar[A-Za-z0-9_-]*)=[^;\s\"']+")
 
-# uvicorn says so of each WebSocket whose check it answers; the WebSocket itself is Caddy's and the app's
+# uvicorn logs this for each WebSocket whose check it answers, but Caddy and the app handle the WebSocket
 _NOT_SO = ("Unsupported upgrade request", "No supported WebSocket library detected")
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@*+-]+")
@@ -62,7 +61,7 @@ def _is_so(record: logging.LogRecord) -> bool:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Tells our handler from those that others, tests among them, have put on the root logger."""
+    """Our handler, so that we know it from other handlers on the root logger (tests have some)."""
 
 
 class TextFormatter(logging.Formatter):
@@ -81,7 +80,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object: time, level, event, message, the record's fields, and `traceback` where there is one."""
+    """One object: time, level, event, message, the record's fields, and `traceback` if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = _fields(record)
@@ -121,7 +120,7 @@ def _redacted(text: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as text: bare where it is plain, else as a JSON string, which has no control characters."""
+    """A value as text: bare if it is plain, else as a JSON string, which has no control characters."""
     if value is None:
         return "-"
     text = json.dumps(value) if isinstance(value, bool) else str(value)

@@ -159,7 +159,7 @@ def _did(rule: str) -> str:
 
 
 def _handle_rule(rule: str) -> str:
-    """A handle or `*.domain`, canonical. ValueError where it is neither, or could never match."""
+    """A handle or `*.domain`, canonical. ValueError if it is neither, or could never match."""
     domain = rule.removeprefix("*.")
     name = canonical_host(domain, scheme=_NO_SCHEME) if not rule.startswith("@") else ""
     handle_like = "." in name or domain != rule

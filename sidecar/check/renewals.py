@@ -4,7 +4,7 @@ Owns: to which sessions this process offered one. Bounded.
 Doesn't belong here: when a cookie is due (sessions/cookie.py), how it is offered (check.py).
 """
 
-_PAUSE = 60.0  # seconds before the same session is offered a renewed cookie again
+PAUSE = 60.0  # seconds before the same session is offered a renewed cookie again
 _REMEMBERED = 10_000
 
 
@@ -20,8 +20,8 @@ class Renewals:
         """True once per session in any minute. Past the bound nobody is offered one until the minute is
         over.
         """
-        if not 0 <= now - self._since < _PAUSE:
-            stale = not 0 <= now - self._since < 2 * _PAUSE
+        if not 0 <= now - self._since < PAUSE:
+            stale = not 0 <= now - self._since < 2 * PAUSE
             self._before = set() if stale else self._recent
             self._recent = set()
             self._since = now

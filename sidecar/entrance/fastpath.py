@@ -7,7 +7,7 @@ Doesn't belong here: any decision about a visitor.
 A request that differs from an earlier one only in its cookies and its URI isn't parsed again (repeats.py).
 The check answers it like any other.
 
-The replies of one turn of the event loop are sent together at its end. Whoever reads them on another core is
+The replies of one turn of the event loop are sent together at its end. The reader on another core is
 then woken once, and waking somebody costs more than a check. If only one connection replied in a turn, its
 next reply is sent at once: to wait for the end of the turn would cost another look at every socket.
 
@@ -237,7 +237,7 @@ class FastPath(HttpToolsProtocol):
         return cycle is None or cycle.response_complete
 
     def _read(self) -> Target | None:
-        """What the check is about, where it may be answered here."""
+        """What the check is about, or None if it can't be answered here."""
         if self.url not in self._urls or not self._is_plain():
             return None
         if self._read_so_far > MAX_HEADERS and size(self.headers) > MAX_HEADERS:

@@ -199,7 +199,7 @@ def principal(session: Session, fact: HandleFact | None, *, now: float, max_age:
 
 
 def newest_handle(session: Session, fact: HandleFact | None) -> tuple[str | None, float]:
-    """The handle and when it was verified: the store's word where that is newer than the cookie's."""
+    """The handle and when it was verified: the store's word if that is newer than the cookie's."""
     if fact is not None and fact.verified_at >= session.handle_verified_at:
         return fact.handle, fact.verified_at
     return session.handle, session.handle_verified_at

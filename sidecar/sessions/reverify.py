@@ -24,7 +24,7 @@ from sidecar.store import CLOCK_AHEAD, Store
 log = logging.getLogger("sidecar")
 
 _EVERY = 60.0  # seconds between rounds
-_AT_ONCE = 4
+AT_ONCE = 4
 MOST_SEEN = 100_000
 _LEASE = ("lease", b"reverify")
 _LEASE_TIME = 300.0  # seconds; a worker that died gives it up by this
@@ -114,7 +114,7 @@ class Reverifier:
         fault: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(_AT_ONCE, len(due))):
+                for _ in range(min(AT_ONCE, len(due))):
                     group.create_task(ask_in_turn())
         except* StoreUnavailable as faults:
             fault = faults.exceptions[0]

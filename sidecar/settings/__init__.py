@@ -247,7 +247,7 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The whole configuration, as `config.load` returns it: consistent, and with absolute paths."""
+    """The whole configuration, as `reader.load` returns it: consistent, and with absolute paths."""
 
     public_url: Annotated[
         str, Setting(addresses.http_origin, "where browsers reach the sidecar, without a path")
@@ -287,7 +287,7 @@ class Settings:
 
     @property
     def public_host(self) -> str:
-        """Host of the public URL, with its port where it isn't the scheme's own."""
+        """Host of the public URL, with its port if it isn't the scheme's own."""
         return urlsplit(self.public_url).netloc
 
     @property

@@ -99,7 +99,7 @@ class Callback:
         return await self._pending.take(state, binding)
 
     def _redelivered(self, former: Session | None) -> Response:
-        """A callback again (back button, reopened tab): on, where a session is alive; else start again."""
+        """A callback again (back button, reopened tab): go on if a session is alive, else start again."""
         if former is None:
             raise SignInExpired("no sign-in under way for this state")
         return see_other(self._destinations.address(""))

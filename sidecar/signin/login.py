@@ -31,7 +31,7 @@ from sidecar.visit.visitors import Visitors, address, form
 
 log = logging.getLogger("sidecar")
 
-_WINDOW = 300.0  # seconds over which attempts are counted
+WINDOW = 300.0  # seconds over which attempts are counted
 _MAX_IDENTIFIER = 2048  # a DID's own bound
 Prompt = Literal["select_account", "create"]
 Identifier = Did | Handle | ServerUrl
@@ -63,8 +63,8 @@ class Login:
         self._destinations = destinations
         self._pages = pages
         self._now = now
-        self._per_address = Attempts(settings.limits.attempts_per_address, _WINDOW)
-        self._per_identifier = Attempts(settings.limits.attempts_per_identifier, _WINDOW)
+        self._per_address = Attempts(settings.limits.attempts_per_address, WINDOW)
+        self._per_identifier = Attempts(settings.limits.attempts_per_identifier, WINDOW)
         self._slots = slots
         self._probe = cookie_name("sidecar_probe", secure=self._secure)
         self._returns = cookie_name("sidecar_returns", secure=self._secure)

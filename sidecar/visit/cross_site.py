@@ -9,7 +9,7 @@ from sidecar.errors import CrossSiteRequest
 
 
 def refuse_cross_site(headers: Iterable[tuple[bytes, bytes]], public_url: str) -> None:
-    """Raise CrossSiteRequest unless `Sec-Fetch-Site` is same-origin or, where the browser sends none,
+    """Raise CrossSiteRequest unless `Sec-Fetch-Site` is same-origin or, if the browser sends none,
     `Origin` is ours.
 
     Browsers without Fetch Metadata still send Origin with every POST. A request with neither isn't a

@@ -15,7 +15,7 @@ _RETRY = 5  # seconds until someone who found every slot taken should try again
 
 
 def client_key(address: str) -> str:
-    """Under which key a client's address counts: IPv4 whole, IPv6 by its /64, all that is neither as one."""
+    """The key that a client's address counts under: IPv4 whole, IPv6 by its /64, all the rest as one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -31,7 +31,7 @@ class Attempts:
     """At most `limit` attempts per key in `window` seconds, counted from a key's first.
 
     At most `capacity` keys: past that the oldest is forgotten, so that a flood of addresses locks nobody out.
-    Who has that many addresses has that many times the limit in any case.
+    Somebody with that many addresses has that many times the limit in any case.
     """
 
     def __init__(self, limit: int, window: float, *, capacity: int = 20_000) -> None:
@@ -45,7 +45,7 @@ class Attempts:
         return len(self._counts)
 
     def allow(self, key: str, now: float) -> float:
-        """Count an attempt: 0 where it may go on, else the seconds until the next one may."""
+        """Count an attempt: 0 if it may go on, else the seconds until the next one may."""
         start, count = self._counts.get(key, (now, 0))
         if not self._current(start, now):
             start, count = now, 0
@@ -57,7 +57,7 @@ class Attempts:
         return 0.0
 
     def _make_room(self, now: float) -> None:
-        """Forget what has expired, and the oldest where the table is full."""
+        """Forget what has expired, and the oldest if the table is full."""
         while self._counts:
             oldest = next(iter(self._counts))
             if len(self._counts) < self._capacity and self._current(self._counts[oldest][0], now):
@@ -77,7 +77,7 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """A slot for as long as the block runs. Busy where none is free."""
+        """A slot for as long as the block runs. Busy if none is free."""
         if self._free == 0:
             raise Busy("every slot is taken", retry_after=_RETRY)
         self._free -= 1

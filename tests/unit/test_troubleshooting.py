@@ -85,6 +85,14 @@ def test_every_row_is_a_code_that_can_be_said() -> None:
     assert {row for row in listed() if not any(covers(each, row) for each in said())} == set()
 
 
+def test_every_event_and_reason_that_another_page_or_a_message_names_can_be_said() -> None:
+    texts = [path.read_text("utf-8") for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]]
+    texts += [path.read_text("utf-8") for path in (ROOT / "sidecar").rglob("*.py")]
+    named = {each for text in texts for each in re.findall(r"\b(?:event|reason)=([a-z]\w*_\w+)", text)}
+    assert len(named) > 1
+    assert named <= said()
+
+
 def test_every_row_says_what_it_means_and_what_to_do() -> None:
     for line in PAGE.splitlines():
         if line.startswith("| `"):

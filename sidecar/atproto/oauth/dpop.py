@@ -23,7 +23,7 @@ from .refusals import reason_of
 _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 9449, section 8.1, with a bound of our own
 SERVERS = 1000  # whose nonces are remembered
 # Servers in use refuse a nonce that is minutes old, even if they ask for none, and the code is lost then.
-_LIFETIME = 60.0  # seconds
+NONCE_LIFETIME = 60.0  # seconds
 
 
 def generate_dpop_key() -> Jwk:
@@ -69,7 +69,7 @@ class Nonces:
     def of(self, url: httpx.URL) -> str | None:
         """The nonce for a request to the URL; None if there is none that is fresh."""
         nonce, learned = self._latest.get(origin_of(url), (None, 0.0))
-        return nonce if 0 <= self._now() - learned < _LIFETIME else None
+        return nonce if 0 <= self._now() - learned < NONCE_LIFETIME else None
 
     def learn(self, url: httpx.URL, response: httpx.Response) -> str | None:
         """Keep the nonce that came with the answer from the URL, and return it; None if it had none."""

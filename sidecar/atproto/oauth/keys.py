@@ -26,7 +26,7 @@ Jwk = dict[str, Any]
 
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-_LIFETIME = 60  # seconds: the reference server takes no older assertion, and none from the future
+ASSERTION_LIFETIME = 60  # seconds: the reference server takes no older assertion, and none from the future
 
 
 def generate_key() -> Jwk:
@@ -108,7 +108,7 @@ def client_assertion(kid: str, key: ECKey, *, client_id: str, audience: str, now
         "aud": audience,
         "jti": secrets.token_urlsafe(24),
         "iat": issued,
-        "exp": issued + _LIFETIME,
+        "exp": issued + ASSERTION_LIFETIME,
     }
     return jwt.encode({"alg": "ES256", "kid": kid}, claims, key, ["ES256"], default_type=None)
 

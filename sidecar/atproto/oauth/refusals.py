@@ -27,7 +27,7 @@ from ..transport import origin_of
 _NOT_IN_ERROR = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 4.1.2.1
 _END_OF_CODE = re.compile(r"[ :]")  # some servers put words behind it
 _MAX_CODE = 64
-_MAX_WORDS = 200
+MAX_WORDS = 200
 _TRY_LATER = frozenset({"temporarily_unavailable", "server_error"})
 _OF_THE_PROOF = frozenset({"invalid_dpop_proof", "use_dpop_nonce"})  # some servers say 401 with them
 
@@ -111,6 +111,6 @@ def _text(value: object) -> str:
 
 def _one_line(text: str) -> str:
     """Without control, invisible and direction-changing characters; cut."""
-    shown = "".join(c if c.isprintable() else " " for c in text[: 8 * _MAX_WORDS])
+    shown = "".join(c if c.isprintable() else " " for c in text[: 8 * MAX_WORDS])
     words = " ".join(shown.split())
-    return words if len(words) <= _MAX_WORDS else words[: _MAX_WORDS - 1] + "…"
+    return words if len(words) <= MAX_WORDS else words[: MAX_WORDS - 1] + "…"

@@ -26,7 +26,7 @@ class Check(NamedTuple):
 
 
 _RUN_AS = Remedy(
-    "whoever runs the doctor may not read or write there",
+    "the user that runs the doctor may not read or write there",
     "run the doctor as root, or as the user that runs the sidecar",
 )
 _NOT_OURS = Remedy(

@@ -38,7 +38,7 @@ def private_files(settings: Settings, _: Outside) -> Findings:
 
 
 def store(settings: Settings, _: Outside) -> Findings:
-    """It opens and answers. One that doesn't exist isn't made: it would belong to whoever runs the doctor."""
+    """It opens and answers. A missing one isn't made: it would belong to the user that runs the doctor."""
     path = settings.store.path
     if settings.store.kind == "memory":
         yield ok("store", "in memory; a restart forgets what is in it")
