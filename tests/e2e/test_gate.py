@@ -44,7 +44,9 @@ async def test_a_page_without_a_session_leads_to_signing_in(lab: World) -> None:
     answer = await ask(lab, "GET /a?b=c", *NAVIGATION)
     assert answer.status == HTTPStatus.FOUND
     [location] = answer.all("location")
-    assert location == f"{AUTH}/auth/login?return_to=https://app.sidecar.internal/a?b=c"
+    address, _, checked = location.rpartition("&checked=")
+    assert address == f"{AUTH}/auth/login?return_to=https://app.sidecar.internal/a?b=c"
+    assert checked.isdigit()
 
 
 @pytest.mark.parametrize("request_line", ["POST /save", "PUT /save", "DELETE /it", "GET /data.json"])
@@ -115,7 +117,8 @@ async def test_forged_identity_headers_let_nobody_in(lab: World) -> None:
 async def test_what_a_client_says_of_the_request_is_not_believed(lab: World, forged: list[str]) -> None:
     answer = await ask(lab, "GET /secret", *NAVIGATION, *forged)
     assert answer.status == HTTPStatus.FOUND
-    assert answer.all("location")[0].endswith("return_to=https://app.sidecar.internal/secret")
+    [location] = answer.all("location")
+    assert location.rpartition("&")[0].endswith("return_to=https://app.sidecar.internal/secret")
 
 
 async def test_the_app_gets_its_own_cookies_and_none_of_ours(profile: Profile, alice: StorageState) -> None:
