@@ -61,11 +61,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the right answer looks like: its status, some headers, words its body must hold."""
+    """What the right answer looks like: its status, some headers, words its body must hold.
+
+    `begins`: the headers whose value only begins so, since the time of the check follows.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    begins: Mapping[str, str] = field(default_factory=dict)
 
     def fault(self, reply: Reply) -> str:
         """What is wrong with the reply; empty if it is right."""
@@ -74,6 +78,9 @@ class Expected:
         for name, value in self.headers.items():
             if reply.headers.get(name) != value:
                 return f"{name}: {reply.headers.get(name)!r}, not {value!r}"
+        for name, value in self.begins.items():
+            if not reply.headers.get(name, "").startswith(value):
+                return f"{name}: {reply.headers.get(name)!r} doesn't begin with {value!r}"
         return "" if self.body in reply.body else f"no {self.body!r} in the body"
 
 

@@ -122,6 +122,11 @@ def test_a_reply_that_breaks_off_is_none() -> None:
         (Expected(200, {"x-user-did": "did:plc:b"}), "x-user-did: 'did:plc:a', not 'did:plc:b'"),
         (Expected(200, {"x-user-handle": "b"}), "x-user-handle: None, not 'b'"),
         (Expected(200, body=b"other"), "no b'other' in the body"),
+        (Expected(200, begins={"x-user-did": "did:plc:"}), ""),
+        (
+            Expected(200, begins={"x-user-did": "did:web:"}),
+            "x-user-did: 'did:plc:a' doesn't begin with 'did:web:'",
+        ),
     ],
 )
 def test_a_reply_is_held_to_what_is_expected(expected: Expected, fault: str) -> None:
