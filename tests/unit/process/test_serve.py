@@ -1,6 +1,7 @@
 """Serving: a real process, asked over its socket and told to stop."""
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -16,7 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from sidecar import app
 from sidecar.process import serve
-from sidecar.settings import Client, Server, Session, Settings
+from sidecar.settings import Client, Server, Session, Settings, StoreSettings
 
 ROOT = Path(__file__).parents[3]
 
@@ -134,6 +135,20 @@ def test_uvicorn_runs_without_what_costs_or_harms() -> None:
     assert (config.timeout_keep_alive, config.timeout_graceful_shutdown) == (151, 20)
     handed_down: Any = pickle.loads(pickle.dumps(config)).app
     assert handed_down.args == (Settings(public_url="https://a.net"),)
+
+
+def test_a_worker_looks_for_garbage_rarely() -> None:
+    before = gc.get_threshold()
+    settings = Settings(
+        public_url="http://127.0.0.1:8080",
+        session=Session(cookie_secrets=("s" * 32,)),
+        store=StoreSettings(kind="memory"),
+    )
+    try:
+        serve.worker_app(settings)
+        assert gc.get_threshold() == (10_000, 20, 20)
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_a_worker_that_cannot_be_made_tells_uvicorn_not_to_try_again(
