@@ -120,7 +120,7 @@ class _App:
         self.name = name
         self._allow = _Rules(app.allow, groups)
         self._deny = _Rules(app.deny, groups)
-        # Where a deny names handles, someone without one could be whom it means.
+        # If a deny names handles, a person without one might be one of those it denies.
         self._needs_handle = app.require_handle or self._deny.name_handles
         self._reads_handles = self._needs_handle or self._allow.name_handles
         self._allowed = Decision(allowed=True, app=name, reason="allowed")

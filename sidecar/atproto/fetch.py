@@ -45,10 +45,11 @@ class Fetcher:
 
     `deadline`: seconds for one request as a whole.
     `operator_origins`: origins the operator named (`https://plc.directory`). For requests made with
-    `operator`, their addresses aren't checked and they may speak http. Where a stranger names them, and as
-    the target of a redirect, they are like any other.
+    `operator`, their addresses aren't checked and they may speak http. If a stranger names them, and as the
+    target of a redirect, they are like any other.
     `private_origins`: https origins of servers of the operator's own, at whatever address. A request may go
-    there whoever names it, but never by a redirect, and to no other name or port at the same address.
+    there, also if a stranger names it, but never by a redirect, and to no other name or port at the same
+    address.
     `development`: hosts that resolve to loopback only are reachable too, over http and on any port.
     `resolve`, `connect`: in place of the system's. `transport`: in place of all that is guarded, for tests.
     """
@@ -197,7 +198,7 @@ class Fetcher:
 
 
 def raise_for_fault(response: httpx.Response) -> None:
-    """Raise where the server failed instead of answering: ServerUnreachable for 5xx, 408, 425 and 429.
+    """Raise if the server failed instead of answering: ServerUnreachable for 5xx, 408, 425 and 429.
 
     403 too (RequestRefused): with it the edges of large hosts refuse some clients and some networks, whatever
     they ask for.

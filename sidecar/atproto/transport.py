@@ -53,7 +53,7 @@ class Reach(Enum):
     PUBLIC = "public unicast addresses"
     PUBLIC_OR_LOOPBACK = "public unicast addresses, or loopback only"
     LOOPBACK = "loopback only"
-    ANYWHERE = "anywhere, for the operator named the server"
+    ANYWHERE = "anywhere, because the operator named the server"
 
     def permits(self, addresses: Sequence[Address]) -> bool:
         public, loopback = all(map(is_public, addresses)), all(map(is_loopback, addresses))

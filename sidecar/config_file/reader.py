@@ -6,7 +6,7 @@ what (consistency.py).
 
 It uses plain dataclasses and one parser per value: pydantic would cost 12 MB in every worker.
 
-In the environment a setting is called `SIDECAR_<SECTION>_<KEY>`, or `SIDECAR_<KEY>` where it has no section;
+In the environment a setting is called `SIDECAR_<SECTION>_<KEY>`, or `SIDECAR_<KEY>` if it has no section;
 lists are separated by commas. Apps and groups come from the file only. Relative paths start at the file's
 folder.
 """

@@ -20,7 +20,7 @@ _NO_PERMISSION = 0o777  # as umask
 
 
 def bind(server: Server) -> socket.socket:
-    """A listening socket. Raises ConfigError, one line, where there can be none."""
+    """A listening socket. Raises ConfigError, one line, if there can't be one."""
     path = socket_path(server)
     try:
         return _bind_tcp(server.listen) if path is None else _bind_unix(path, server)
@@ -65,7 +65,7 @@ def _bind_unix(path: Path, server: Server) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Delete the socket of a run that is over; FileExistsError where it is in use, or no socket at all."""
+    """Delete the socket of a run that is over; FileExistsError if it is in use, or isn't a socket."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

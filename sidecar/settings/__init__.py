@@ -230,7 +230,7 @@ class App:
 
     hosts: Annotated[
         tuple[str, ...],
-        Setting(addresses.hosts, 'host names, or "*.domain"; with a port only where it has one'),
+        Setting(addresses.hosts, 'host names, or "*.domain"; with a port only if it has one'),
     ]
     allow: Annotated[
         tuple[str, ...],

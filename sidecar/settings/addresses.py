@@ -60,7 +60,7 @@ def _nameserver(value: str) -> str:
 
 
 def hosts(value: Any) -> tuple[str, ...]:
-    """A list of host names, or "*.domain" for every host under it; ":port" only where the host has one."""
+    """A list of host names, or "*.domain" for every host under it; ":port" only if the host has one."""
     found = texts(value)
     if not found:
         raise ValueError("no host; name at least one")

@@ -33,7 +33,7 @@ class FileChanged(StoreUnavailable):
 
 
 class User(Protocol):
-    """Whoever has a connection. `disconnect` waits for the work under way, then closes it."""
+    """Anyone who has a connection. `disconnect` waits for the work under way, then closes it."""
 
     def disconnect(self) -> None: ...
 
@@ -103,7 +103,7 @@ class DatabaseFile:
     def _save(self, db: sqlite3.Connection) -> None:
         """Bring what only a lost log has into the database, unless somebody uses another log for it already.
 
-        This waits for whoever is writing. All who write after that notice the change first (SqliteStore), so
+        This waits for other writers. Those who write after that notice the change first (SqliteStore), so
         nothing is added to the lost log any more.
         """
         if self._there()[1] in (None, self._opened[1]):

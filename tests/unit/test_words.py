@@ -28,17 +28,18 @@ HABITS = {
     r"\bwhat is none\b|\bthat is none\b": '"that isn\'t one"',
     r"\bdon't add up\b": "an idiom that says nothing",
     r"\bin turn\b(?!s)": '"one after the other", or "too"',
+    r"\b[Ww]ho(m)?ever\b": '"anyone who …", or name the person',
+    r"\b[A-Za-z]*Error where\b|\b(True|False|0|\[\]|Busy|empty) where\b": '"… if"',
+    r"\bonly where (it|they|the)\b": '"only if"',
 }
 # What only the pages and the comments of an operator's files must keep out: code may need the shorter word.
 HABITS_OF_PAGES = {
     **HABITS,
-    r"\b[Ww]ho(m)?ever\b": '"anyone who …", or name the person',
     r"\b(anew|afresh)\b": '"again"',
     r"\bheld (to|against)\b": '"must follow", or "is compared with"',
     r"\b(can )?stands? in the\b": '"is in the"',
     r"\bas it stands\b": '"as it is"',
     r"\b(lest|hence|thereby|thereof|likewise)\b": '"so", "so that … not", "too"',
-    r"\b[A-Za-z]*Error where\b|\b(True|False|0|Busy|empty) where\b": '"… if"',
     r"\bchange hands\b": '"can move to another person"',
     r"\bis what [a-z]+ (means|is)\b": "the usual order",
     r"\b(is|are) to be [a-z]+ed\b": '"must be …", or "you must …"',

@@ -23,7 +23,7 @@ class DidDocument:
 
 
 def parse_did_document(did: Did, document: object, *, development: bool = False) -> DidDocument:
-    """Raises InvalidDidDocument where it isn't this DID's document; `@context` doesn't matter."""
+    """Raises InvalidDidDocument if it isn't this DID's document; `@context` doesn't matter."""
     if not isinstance(document, Mapping) or document.get("id") != did:
         raise InvalidDidDocument(f"the document of {did} has another id")
     return DidDocument(

@@ -17,7 +17,7 @@ from ..errors import ServerUnreachable
 
 
 async def texts(name: str, nameservers: Sequence[tuple[str, int]], *, lifetime: float) -> list[bytes]:
-    """One text for each record, its strings joined; [] where the name has none, or doesn't exist.
+    """One text for each record, its strings joined; [] if the name has none, or doesn't exist.
 
     `nameservers`: addresses and ports; none: the system's. `lifetime`: seconds. Raises ServerUnreachable.
     """
