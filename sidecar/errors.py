@@ -12,6 +12,7 @@ Doesn't belong here: what a person reads (replies/words.py).
     │   └── Busy            of all visitors together
     ├── BadRequest          a form or query we can't read
     ├── RequestTooLarge     a body or header over the limit
+    ├── RequestTooSlow      a form that didn't arrive in time
     ├── CrossSiteRequest    a POST that another site sent
     ├── SignInExpired       `state` unknown, expired or used already
     ├── OtherBrowser        the callback came to a browser that didn't start the sign-in
@@ -73,6 +74,10 @@ class BadRequest(SidecarError):
 
 class RequestTooLarge(SidecarError):
     code = "request_too_large"
+
+
+class RequestTooSlow(SidecarError):
+    code = "request_too_slow"
 
 
 class CrossSiteRequest(SidecarError):

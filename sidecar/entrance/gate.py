@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.check.check import Check
 from sidecar.entrance.strangers import Strangers
-from sidecar.errors import DuplicateCookies, RequestTooLarge, SidecarError
+from sidecar.errors import DuplicateCookies, RequestTooLarge, RequestTooSlow, SidecarError
 from sidecar.hosts import canonical_host
 from sidecar.logs import request_id
 from sidecar.replies.pages import Pages
@@ -158,6 +158,8 @@ class Gate:
         elif not isinstance(error, HTTPException):
             log.info("request refused", extra={"event": explanation.code, "reason": str(error)[:500]})
         headers = [(b"x-request-id", identifier.encode())]
+        if isinstance(error, RequestTooSlow):
+            headers.append((b"connection", b"close"))  # RFC 9110 section 15.5.9
         if isinstance(error, DuplicateCookies):
             headers += [(b"set-cookie", each.encode()) for each in self._sessions.deletions(path)]
         if isinstance(error, HTTPException) and error.headers:

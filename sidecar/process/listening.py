@@ -1,7 +1,7 @@
 """The socket we listen on, bound before uvicorn starts.
 
 Owns: TCP and unix sockets; that a unix socket has its mode and owner before anything can connect; the stale
-socket of a run that was killed.
+socket of a run that was killed; that the end of a run deletes no socket but its own.
 Doesn't belong here: what is served on it (serve.py).
 """
 
@@ -32,6 +32,26 @@ def bind(server: Server) -> socket.socket:
 def socket_path(server: Server) -> Path | None:
     """Path of the unix socket, or None for TCP."""
     return server.socket_path
+
+
+class SocketFile:
+    """The file of a unix socket that we have just bound."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ours = _identity(path)
+
+    def remove(self) -> None:
+        """Delete it, unless another process has bound its own in the meantime: a restart may overlap."""
+        with suppress(FileNotFoundError):
+            if _identity(self._path) == self._ours:
+                self._path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """With the time, since a file system may give a new file the inode number of one that is gone."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 def _bind_tcp(listen: str) -> socket.socket:

@@ -4,7 +4,9 @@ Owns: uvicorn's options, its workers, how a run ends. Settings are read once, be
 every worker, also to one that replaces another.
 Doesn't belong here: the app itself (app.py), the socket (listening.py).
 
-A stop by SIGTERM or SIGINT lets running requests finish, for `server.stop_timeout` at most.
+A stop by SIGTERM or SIGINT lets running requests finish, for `server.stop_timeout` at most. SIGHUP, which
+many programs read as "load your configuration again", changes nothing here. Without a handler it would end
+the process.
 """
 
 import gc
@@ -24,7 +26,7 @@ from uvicorn.supervisors import Multiprocess
 from sidecar import logs
 from sidecar.config_file import advice
 from sidecar.entrance import fastpath
-from sidecar.process.listening import bind, socket_path
+from sidecar.process.listening import SocketFile, bind, socket_path
 from sidecar.settings import Server, Settings
 
 log = logging.getLogger("sidecar")
@@ -50,16 +52,25 @@ def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_a
     logs.configure(settings.log)
     listener = bind(settings.server)
     path = socket_path(settings.server)
+    file = None if path is None else SocketFile(path)
     log.info("listening", extra={"event": "listening", "address": settings.server.listen})
     for warning in advice.warnings(settings):
         log.warning(warning, extra={"event": "config_warning"})
     try:
-        config = uvicorn_config(settings.server, partial(make_app, settings))
+        signal.signal(signal.SIGHUP, _sighup)
+        config = uvicorn_config(settings.server, partial(_begin, make_app, settings))
         return _supervise(config, listener) if config.workers > 1 else _run(config, listener)
     finally:
+        if file is not None:
+            file.remove()
         listener.close()
-        if path is not None:
-            path.unlink(missing_ok=True)
+
+
+def _begin(make_app: Callable[[Settings], ASGIApp], settings: Settings) -> ASGIApp:
+    """In each worker. A terminal sends SIGHUP to all of them, but only their parent has a handler for it."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return make_app(settings)
 
 
 def uvicorn_config(server: Server, factory: Callable[[], ASGIApp]) -> uvicorn.Config:
@@ -100,9 +111,23 @@ def _run(config: uvicorn.Config, listener: socket.socket) -> int:
 
 def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
     """Several workers, started anew when they die, unless they can't start at all."""
-    supervisor = Multiprocess(config, [listener])
+    supervisor = _Supervisor(config, [listener])
     supervisor.run()
     return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's, but SIGHUP doesn't replace the workers: they would start with the same settings."""
+
+    def handle_hup(self) -> None:
+        _sighup()
+
+
+def _sighup(*_: object) -> None:
+    log.warning(
+        "SIGHUP changes nothing; restart the sidecar to change its configuration",
+        extra={"event": "sighup_ignored"},
+    )
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -91,6 +91,12 @@ _WORDS: dict[type[BaseException], Words] = {
         "Clear this site's cookies, and try again.",
         "none",
     ),
+    errors.RequestTooSlow: Words(
+        408,
+        "Sent too slowly",
+        "Your browser began to send a form, and the rest of it didn't arrive in time. "
+        "Your connection is the usual cause. Go back, and send the form again.",
+    ),
     errors.BadRequest: Words(
         400,
         "This can't be read",

@@ -50,7 +50,7 @@ class Server:
     ] = 150.0
     stop_timeout: Annotated[
         float, Setting(values.duration, "how long running requests may take to finish at a stop")
-    ] = 20.0
+    ] = 5.0
     fast_path: Annotated[
         bool, Setting(values.boolean, "answer checks on a shorter way; false: plain ASGI, slower")
     ] = True

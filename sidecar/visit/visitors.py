@@ -5,19 +5,21 @@ form.
 Doesn't belong here: the check, which works from memory (check/check.py).
 """
 
+import asyncio
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
 from sidecar.access.policy import Principal
-from sidecar.errors import BadRequest, RequestTooLarge
+from sidecar.errors import BadRequest, RequestTooLarge, RequestTooSlow
 from sidecar.sessions.cookie import Session, Sessions, principal
 from sidecar.sessions.feed import Feed
 from sidecar.settings import Settings
 from sidecar.store import Store
 
 MAX_BODY = 16 * 1024
+BODY_DEADLINE = 4.0  # seconds; less than server.stop_timeout, so that nobody's slow form delays a restart
 _MAX_FIELDS = 16
 
 
@@ -61,7 +63,7 @@ def address(request: Request) -> str:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a URL-encoded form. Raises BadRequest for anything else, RequestTooLarge over 16 kB."""
+    """The fields of a URL-encoded form. Raises BadRequest for anything else, otherwise as `body`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise BadRequest("the form must be sent as application/x-www-form-urlencoded")
@@ -69,12 +71,16 @@ async def form(request: Request) -> dict[str, str]:
 
 
 async def body(request: Request) -> bytes:
-    """All that was sent. Raises RequestTooLarge over 16 kB."""
+    """All that was sent. Raises RequestTooLarge over 16 kB, RequestTooSlow if it isn't there in 4 seconds."""
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > MAX_BODY:
-            raise RequestTooLarge("the form is larger than 16 kB")
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > MAX_BODY:
+                    raise RequestTooLarge("the form is larger than 16 kB")
+    except TimeoutError:
+        raise RequestTooSlow(f"the form wasn't there within {BODY_DEADLINE:.0f} s") from None
     return bytes(received)
 
 

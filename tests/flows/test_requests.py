@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from sidecar.access.identity_headers import NAMES
 from sidecar.commands import client_keys
 from sidecar.settings import App, Client, Limits, Pages, Server
+from sidecar.visit import visitors
 from tests.fakes.browser import NAVIGATION
 from tests.fakes.world import BOARD, PUBLIC, WIKI, Make, World, code_of, query
 
@@ -226,6 +227,36 @@ async def test_a_form_that_is_too_large_or_of_another_kind_is_refused_with_a_pag
     for body in (b"identifier=a&identifier=b", b"&".join(b"%d=1" % n for n in range(40))):
         refused = await browser.client.post(f"{PUBLIC}/auth/login", headers=plain, content=body)
         assert (refused.status_code, code_of(refused).split("<")[0]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+@pytest.mark.parametrize("drips", [False, True], ids=["half-sent", "byte by byte"])
+async def test_a_form_that_does_not_come_to_its_end_is_refused_and_does_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, path: str, drips: bool
+) -> None:
+    monkeypatch.setattr(visitors, "BODY_DEADLINE", 0.1)
+    browser = world.browser()
+    await world.sign_in(browser, world.alice)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"identifier="
+        while True:
+            await asyncio.sleep(0.01 if drips else 3600)
+            yield b"a"
+
+    sent = {
+        **NAVIGATION,
+        "sec-fetch-site": "same-origin",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    refused = await browser.client.post(f"{PUBLIC}/auth{path}", headers=sent, content=slowly())
+    assert (refused.status_code, code_of(refused).split("<")[0]) == (408, "request_too_slow")
+    assert refused.headers["connection"] == "close"
+    assert (await browser.fetch(WIKI + "/")).status_code == 200
+
+
+def test_a_slow_form_delays_no_restart() -> None:
+    assert Server().stop_timeout > visitors.BODY_DEADLINE
 
 
 async def test_headers_that_are_too_large_are_refused(world: World) -> None:

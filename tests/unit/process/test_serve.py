@@ -107,6 +107,43 @@ async def test_a_running_request_is_finished_before_the_end(run: Run) -> None:
     assert await run.ended() == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_sighup_ends_nobody_and_the_log_says_that_it_changes_nothing(run: Run, workers: int) -> None:
+    await run.start(workers=workers)
+    for _ in range(workers):
+        await run.says("Started server process")
+    before = (await run.ask()).rpartition("\r\n")[2]
+    run.process.send_signal(signal.SIGHUP)
+    assert "sighup_ignored" in await run.says("SIGHUP")
+    if workers > 1:
+        os.kill(int(before.split()[0]), signal.SIGHUP)  # as a terminal does, which signals every process
+    answers = [await run.ask() for _ in range(4)]
+    assert all(answer.startswith("HTTP/1.1 200") for answer in answers)
+    if workers == 1:
+        assert answers[0].endswith(before)
+    assert await run.stop() == 0
+
+
+async def test_a_restart_that_overlaps_leaves_the_new_process_its_socket(run: Run, tmp_path: Path) -> None:
+    await run.start()
+    await run.says(" listening ")
+    asking = asyncio.create_task(run.ask("/slow"))
+    await run.says("slow begun")
+    run.process.send_signal(signal.SIGTERM)
+    await run.says("Shutting down")  # it listens no more, and waits for the answer
+    old, held_by_old = run.process, run.slow
+    run.slow = tmp_path / "slow of the new one"
+    os.mkfifo(run.slow)
+    await run.start()
+    await run.says(" listening ")
+    await asyncio.to_thread(held_by_old.write_bytes, b"go on")
+    assert (await asking).startswith("HTTP/1.1 200")
+    assert await old.wait() == 0
+    assert (await run.ask()).startswith("HTTP/1.1 200")
+    assert await run.stop() == 0
+    assert not run.socket.exists()
+
+
 async def test_several_workers_serve_one_socket(run: Run) -> None:
     await run.start(workers=2)
     for _ in range(2):
