@@ -22,6 +22,7 @@ from sidecar.account.profile import Profile
 from sidecar.check.check import Check
 from sidecar.check.refusals import Refusals
 from sidecar.check.tally import Tally
+from sidecar.entrance.descriptors import Descriptors
 from sidecar.entrance.gate import GATE, Gate
 from sidecar.entrance.machines import Machines
 from sidecar.errors import StoreUnavailable
@@ -86,6 +87,7 @@ class Sidecar:
         self.network = Network(settings, self.client, transport=transport, resolve=resolve, now=now)
         self.feed = Feed(self.store, max_stale=settings.session.revocation_max_stale, now=now)
         self.tally = Tally(log)
+        self.descriptors = Descriptors()
         self.reverifier = Reverifier(
             self.store,
             self.feed,
@@ -191,7 +193,7 @@ class Sidecar:
         life.push_async_callback(self.store.close)
         with suppress(StoreUnavailable):  # the feed keeps trying; until then checks answer 503
             await self.store.open()
-        for part in (self.feed, self.reverifier, self.tally):
+        for part in (self.feed, self.reverifier, self.tally, self.descriptors):
             await part.start()
             life.push_async_callback(part.stop)
         pruning = asyncio.create_task(self._prune())

@@ -1,7 +1,7 @@
 """The check's refusals, summed: one line a minute for what would otherwise be one a request.
 
 Owns: the counts and when they are written. Bounded: past `max_entries` what is new counts as one total.
-Doesn't belong here: the decision (check.py), the format (logs.py).
+Doesn't belong here: the decision (check.py), the format (logs/).
 """
 
 import asyncio

@@ -29,9 +29,10 @@ from functools import lru_cache
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from sidecar.check.check import Check
+from sidecar.entrance.connection import Connection
 from sidecar.entrance.gate import GATE, MAX_HEADERS, Gate, size
 from sidecar.entrance.repeats import Around, Repeats, apart
 from sidecar.replies.reply import Reply
@@ -51,16 +52,16 @@ _MOST_UNSENT = (
 )
 
 
-def protocol(*, wanted: bool, version: str = uvicorn.__version__) -> type[HttpToolsProtocol]:
+def protocol(*, wanted: bool, version: str = uvicorn.__version__) -> type[Connection]:
     """The protocol class for uvicorn's `http` setting."""
     if not wanted:
-        return HttpToolsProtocol
+        return Connection
     if ".".join(version.split(".")[:2]) not in TESTED:
         log.warning(
             "fast path off: not tested with this uvicorn",
             extra={"event": "fast_path_off", "uvicorn": version, "tested": ", ".join(TESTED)},
         )
-        return HttpToolsProtocol
+        return Connection
     return FastPath
 
 
@@ -86,7 +87,7 @@ class Shared:
             connection.send()
 
 
-class FastPath(HttpToolsProtocol):
+class FastPath(Connection):
     """uvicorn's protocol, with checks answered as soon as their headers are read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -96,7 +97,8 @@ class FastPath(HttpToolsProtocol):
         self._urls: frozenset[bytes] = frozenset()
         self._between = True  # whether all that was read so far was answered here
         self._begun = 0  # requests, in the bytes just read
-        self._read_so_far = 0  # bytes since the last request ended
+        self._received = 0  # bytes that came last
+        self._read_so_far = 0  # bytes since the last request ended, or more
         self._target: Target | None = None
         self._reply: Reply | None = None
         self._unsent = b""
@@ -116,6 +118,7 @@ class FastPath(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._idle_timer is not None:
             self._idle_timer.cancel()
+            self._idle_timer = None
         self._unsent = b""
         super().connection_lost(exc)
 
@@ -136,7 +139,8 @@ class FastPath(HttpToolsProtocol):
         if parts is not None and self._repeat(*parts):
             return
         self._begun = 0
-        self._read_so_far += len(data)
+        self._received = len(data)
+        self._read_so_far += self._received
         super().data_received(data)
         alone = self._between and self._begun == 1
         if parts is not None and alone and self._target is not None and self._target.cookies == parts[1]:
@@ -193,7 +197,7 @@ class FastPath(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._read_so_far = 0
+        self._read_so_far = self._received  # the next may have begun in the same bytes
         if self._reply is None:
             super().on_message_complete()
             return

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.check.check import Check
 from sidecar.entrance.strangers import Strangers
+from sidecar.entrance.turns import Turns
 from sidecar.errors import DuplicateCookies, RequestTooLarge, RequestTooSlow, SidecarError
 from sidecar.hosts import canonical_host
 from sidecar.logs import request_id
@@ -60,6 +61,7 @@ class Gate:
         self._sessions = sessions
         self.pages = pages
         self._destinations = destinations
+        self._turns = Turns()
         self._strangers = Strangers(pages, now=now)
         networks = settings.server.trusted_peers
 
@@ -110,15 +112,18 @@ class Gate:
             if refusal is not None:
                 await _send(send, refusal)
                 return
-            # makes starlette raise its 404 and 405 instead of answering in plain text
-            scope["app"] = self._routes
-            await self._routes(scope, receive, send_once_started)
+            await self._turns.run(self._page(scope, receive, send_once_started))
         except Exception as error:
             if started:
                 raise
             await _send(send, self._explain(error, identifier, scope["path"]))
         finally:
             request_id.reset(token)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # makes starlette raise its 404 and 405 instead of answering in plain text
+        scope["app"] = self._routes
+        await self._routes(scope, receive, send)
 
     def _refuse(self, scope: Scope) -> Reply | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]

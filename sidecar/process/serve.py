@@ -1,8 +1,9 @@
 """Serving: uvicorn on our socket.
 
-Owns: uvicorn's options, its workers, how a run ends. Settings are read once, before `serve`, and handed to
-every worker, also to one that replaces another.
-Doesn't belong here: the app itself (app.py), the socket (listening.py).
+Owns: uvicorn's options, signals, how a run ends. Settings are read once, before `serve`, and handed to every
+worker, also to one that replaces another.
+Doesn't belong here: the app itself (app.py), the socket (listening.py), what is special to several workers
+(workers.py).
 
 A stop by SIGTERM or SIGINT lets running requests finish, for `server.stop_timeout` at most. SIGHUP, which
 many programs read as "load your configuration again", changes nothing here. Without a handler it would end
@@ -20,13 +21,12 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from sidecar import logs
 from sidecar.config_file import advice
 from sidecar.entrance import fastpath
 from sidecar.process.listening import SocketFile, bind, socket_path
+from sidecar.process.workers import Supervisor, log_sighup
 from sidecar.settings import Server, Settings
 
 log = logging.getLogger("sidecar")
@@ -41,7 +41,9 @@ def worker_app(settings: Settings) -> ASGIApp:
     from sidecar.app import create  # noqa: PLC0415 - see above
 
     gc.set_threshold(*_RARELY)
-    return create(settings)
+    app = create(settings)
+    gc.freeze()  # modules and settings stay: a look at them all would hold every check for 20 ms
+    return app
 
 
 def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_app) -> int:
@@ -57,8 +59,8 @@ def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_a
     for warning in advice.warnings(settings):
         log.warning(warning, extra={"event": "config_warning"})
     try:
-        signal.signal(signal.SIGHUP, _sighup)
-        config = uvicorn_config(settings.server, partial(_begin, make_app, settings))
+        signal.signal(signal.SIGHUP, log_sighup)
+        config = uvicorn_config(settings.server, partial(make_app, settings))
         return _supervise(config, listener) if config.workers > 1 else _run(config, listener)
     finally:
         if file is not None:
@@ -66,11 +68,12 @@ def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_a
         listener.close()
 
 
-def _begin(make_app: Callable[[Settings], ASGIApp], settings: Settings) -> ASGIApp:
-    """In each worker. A terminal sends SIGHUP to all of them, but only their parent has a handler for it."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return make_app(settings)
+def _signals_of_worker() -> None:
+    """A terminal sends SIGHUP to all of them, but only their parent answers it. uvicorn raises SIGTERM once
+    more when it has stopped: the end that follows must write the last lines of the log.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
 
 
 def uvicorn_config(server: Server, factory: Callable[[], ASGIApp]) -> uvicorn.Config:
@@ -110,24 +113,10 @@ def _run(config: uvicorn.Config, listener: socket.socket) -> int:
 
 
 def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
-    """Several workers, started anew when they die, unless they can't start at all."""
-    supervisor = _Supervisor(config, [listener])
+    """Several workers, started anew when they die, unless none can start at all."""
+    supervisor = Supervisor(config, [listener], _signals_of_worker)
     supervisor.run()
-    return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
-
-
-class _Supervisor(Multiprocess):
-    """uvicorn's, but SIGHUP doesn't replace the workers: they would start with the same settings."""
-
-    def handle_hup(self) -> None:
-        _sighup()
-
-
-def _sighup(*_: object) -> None:
-    log.warning(
-        "SIGHUP changes nothing; restart the sidecar to change its configuration",
-        extra={"event": "sighup_ignored"},
-    )
+    return int(supervisor.failed)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -9,7 +9,8 @@ check/check.py, …).
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -18,9 +19,11 @@ from types import SimpleNamespace
 from typing import get_args
 
 from jinja2 import (
+    BaseLoader,
     ChoiceLoader,
     Environment,
     FileSystemLoader,
+    FunctionLoader,
     PackageLoader,
     PrefixLoader,
     StrictUndefined,
@@ -86,6 +89,9 @@ _SLOTS: dict[str, Sequence[str]] = {
 }
 VARIABLES = {name: frozenset(given) for name, given in (_SAMPLES | _SLOTS).items()}
 
+_Source = tuple[str, str | None, Callable[[], bool] | None]  # text, file, whether it is still the same
+_READING = Environment(autoescape=True)  # loaders want one, and make no use of it
+
 # CSP's grammar has no IPv6 literals: a server at http://[::1] can't be named here
 _DEVELOPMENT_FORMS = "http://localhost:* http://127.0.0.1:*"
 
@@ -97,8 +103,9 @@ class Pages:
         ours = PackageLoader("sidecar.replies", "templates")
         theirs = [FileSystemLoader(settings.pages.templates)] if settings.pages.templates else []
         loader = ChoiceLoader([*theirs, ours, PrefixLoader({"ours": ours})])
+        sources = dict(_sources(loader))
         self._environment = Environment(
-            loader=loader,
+            loader=FunctionLoader(lambda name: sources.get(name) or loader.get_source(_READING, name)),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -208,6 +215,13 @@ def security_headers(style: str, *, forms: str, framed_by_its_own_origin: bool =
         (b"cross-origin-opener-policy", b"same-origin"),
         (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), publickey-credentials-get=()"),
     )
+
+
+def _sources(loader: BaseLoader) -> Iterator[tuple[str, _Source]]:
+    """What there is, read at the start: a page must not need a file when descriptors have run out."""
+    for name in loader.list_templates():
+        with suppress(OSError, UnicodeDecodeError, TemplateError):  # reported for those that are used
+            yield name, loader.get_source(_READING, name)
 
 
 def unused(folder: Path) -> list[str]:

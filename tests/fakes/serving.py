@@ -2,10 +2,12 @@
 
 `GET /slow` says that it has begun, on stderr, and answers when someone writes to the pipe named in SLOW.
 Everything else is answered with the process's id, the peer, and the public URL of the settings that it
-got. FAIL in the environment makes the app's start fail.
+got. `GET /log?N` logs N lines of a kilobyte. A file at the path in FAIL makes the app's start fail.
+STOP_TIMEOUT: seconds.
 """
 
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ PUBLIC_URL: list[str] = []
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await receive()
-        failed = "FAIL" in os.environ
+        failed = Path(os.environ.get("FAIL", "no such file")).exists()
         await send({"type": "lifespan.startup.failed" if failed else "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -30,6 +32,9 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         sys.stderr.write("slow begun\n")
         sys.stderr.flush()
         await asyncio.to_thread(Path(os.environ["SLOW"]).read_bytes)
+    if scope["path"] == "/log":
+        for _ in range(int(scope["query_string"])):
+            logging.getLogger("sidecar").info("x" * 1000)
     body = f"{os.getpid()} {scope['client']} {PUBLIC_URL[-1]}".encode()
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
@@ -44,5 +49,6 @@ def create(settings: Settings) -> Any:
 
 
 if __name__ == "__main__":
-    server = Server(listen=sys.argv[1], workers=int(sys.argv[2]), socket_mode=0o600, stop_timeout=30.0)
+    patience = float(os.environ.get("STOP_TIMEOUT", "30"))
+    server = Server(listen=sys.argv[1], workers=int(sys.argv[2]), socket_mode=0o600, stop_timeout=patience)
     sys.exit(serve(Settings(public_url="http://127.0.0.1:8080", server=server), create))

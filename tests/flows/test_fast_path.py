@@ -4,6 +4,8 @@ import asyncio
 import io
 import logging
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -18,8 +20,9 @@ from uvicorn.server import ServerState
 from sidecar import logs
 from sidecar.app import Sidecar
 from sidecar.entrance import fastpath
+from sidecar.entrance.connection import Connection
 from sidecar.entrance.fastpath import FastPath
-from sidecar.entrance.gate import GATE
+from sidecar.entrance.gate import GATE, MAX_HEADERS
 from sidecar.replies.reply import Reply
 from sidecar.request import forwarded
 from sidecar.sessions.cookie import Session
@@ -53,7 +56,7 @@ class Way:
     sidecar: Sidecar
     answered: int = 0
     waiting: int = 0
-    connections: set[FastPath] = field(default_factory=set)
+    connections: set[Connection] = field(default_factory=set)
 
     async def raw(self, *chunks: bytes, half_close: bool = False) -> bytes:
         """Everything the server says to these bytes on one connection, until it closes it."""
@@ -83,11 +86,12 @@ async def way(*, fast: bool) -> AsyncIterator[Way]:
     sidecar = Sidecar(SETTINGS, store=MemoryStore(now=lambda: NOW, max_records=100), now=lambda: NOW)
     started = Way(0, sidecar)
 
-    class Counting(FastPath):
+    class Listed(Connection):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
             started.connections.add(self)
             super().connection_made(transport)
 
+    class Counting(FastPath, Listed):
         def finish(self, reply: Reply) -> None:
             started.answered += 1
             super().finish(reply)
@@ -96,7 +100,7 @@ async def way(*, fast: bool) -> AsyncIterator[Way]:
     config = uvicorn.Config(
         sidecar,
         port=0,
-        http=Counting if fast else fastpath.protocol(wanted=False),
+        http=Counting if fast else Listed,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -450,6 +454,42 @@ async def test_replies_of_one_turn_keep_their_order(both: tuple[Way, Way]) -> No
     for burst in (check + LEFT_TO_ASGI["post"] + CLOSE, check * 2 + request(version=b"1.0")):
         reply = same((await fast.raw(burst), await plain.raw(burst)))
         assert reply.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("path", [b"/auth/check", b"/auth/healthz"])
+async def test_nothing_is_kept_of_a_connection_that_was_reset(
+    path: bytes, fast: bool, both: tuple[Way, Way]
+) -> None:
+    way = both[0] if fast else both[1]
+    way.connections.clear()
+    reader, writer = await asyncio.open_connection("127.0.0.1", way.port)
+    writer.write(request(SESSION_COOKIE, path=path))
+    await reader.readuntil(b"\r\n\r\n")
+    (connection,) = way.connections
+    timers = [vars(connection).get(name) for name in ("timeout_keep_alive_task", "_idle_timer")]
+    running = [timer for timer in timers if timer is not None]
+    assert len(running) == 1
+    linger = struct.pack("ii", 1, 0)  # an RST instead of a FIN
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+    while connection in connection.connections:
+        await asyncio.sleep(0.01)
+    assert running[0].cancelled()
+
+
+@pytest.mark.parametrize("before", [b"", request(SESSION_COOKIE), request(SESSION_COOKIE) * 9])
+@pytest.mark.parametrize(("over", "status"), [(0, b"200"), (1, b"413")])
+async def test_the_limit_of_headers_is_one_wherever_the_request_begins(
+    before: bytes, over: int, status: bytes, both: tuple[Way, Way]
+) -> None:
+    fast, plain = both
+    lines = [line.split(b": ") for line in request(SESSION_COOKIE).split(b"\r\n")[1:-2]]
+    room = MAX_HEADERS - sum(len(name) + len(value) for name, value in lines)
+    large = request(SESSION_COOKIE, b"X-Filler: " + b"x" * (room - len("X-Filler") + over))
+    reply = same((await fast.raw(before + large, CLOSE), await plain.raw(before + large, CLOSE)))
+    found = re.findall(rb"HTTP/1.1 (\d+) ", reply)
+    assert found == [b"200"] * before.count(b"GET /") + [status, b"200"]
 
 
 async def test_what_is_no_http_takes_nothing_from_the_check_before_it(both: tuple[Way, Way]) -> None:

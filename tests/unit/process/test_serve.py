@@ -5,9 +5,6 @@ import gc
 import os
 import pickle
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,66 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from sidecar import app
 from sidecar.process import serve
 from sidecar.settings import Client, Server, Session, Settings, StoreSettings
-
-ROOT = Path(__file__).parents[3]
-
-
-class Run:
-    """One `sidecar serve`, with a stub of an app, on a unix socket in `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "s"
-        self.slow = folder / "slow"
-        os.mkfifo(self.slow)
-        self.process: asyncio.subprocess.Process
-
-    async def start(self, workers: int = 1, **environ: str) -> None:
-        arguments = ["-m", "tests.fakes.serving", f"unix:{self.socket}", str(workers)]
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            cwd=ROOT,
-            env={**os.environ, "SLOW": str(self.slow), **environ},
-            stderr=asyncio.subprocess.PIPE,
-        )
-
-    async def says(self, text: str) -> str:
-        """The next line on stderr that has the text."""
-        assert self.process.stderr
-        async for line in self.process.stderr:
-            if text in line.decode():
-                return line.decode()
-        raise AssertionError(f"the process ended without saying {text!r}")
-
-    async def ask(self, path: str = "/") -> str:
-        reader, writer = await asyncio.open_unix_connection(self.socket)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-        answer = await reader.read()
-        writer.close()
-        return answer.decode()
-
-    async def stop(self, by: int = signal.SIGTERM) -> int:
-        self.process.send_signal(by)
-        return await self.ended()
-
-    async def ended(self) -> int:
-        assert self.process.stderr
-        await self.process.stderr.read()
-        return await self.process.wait()
-
-
-@pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    async with AsyncExitStack() as stack:
-        made = Run(tmp_path)
-
-        async def kill() -> None:
-            if made.process.returncode is None:
-                made.process.kill()
-                await made.ended()
-
-        stack.push_async_callback(kill)
-        yield made
+from tests.fakes.running import Run
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
@@ -158,7 +96,7 @@ async def test_several_workers_serve_one_socket(run: Run) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_an_app_that_cannot_start_is_exit_code_1(run: Run, workers: int) -> None:
-    await run.start(workers=workers, FAIL="1")
+    await run.start(workers=workers, FAIL=str(Path(__file__)))
     assert await run.ended() == 1
     assert not run.socket.exists()
 

@@ -12,6 +12,7 @@ from sidecar.replies.pages import VARIABLES, Pages, unused
 from sidecar.replies.reply import Reply
 from sidecar.replies.server_words import Action
 from sidecar.settings import IdentitySettings, Settings
+from sidecar.settings import Pages as PagesSettings
 from sidecar.settings.values import Provider
 from tests.fakes.pages import DID, LOGIN, SAMPLES, SLOTS, Outline, every_page, show
 
@@ -366,6 +367,22 @@ def test_names_that_a_template_makes_itself_are_no_fault(tmp_path: Path) -> None
     )
     reply = pages(templates=tmp_path).page(200, "signed_out", recorded=True)
     assert b"oneonetwo345" in reply.body
+
+
+def test_no_page_needs_a_file_once_they_are_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "signed_out.html").write_text('{% extends "ours/signed_out.html" %}')
+    made = Pages(Settings(public_url="https://auth.wiki.net", pages=PagesSettings(templates=tmp_path)))
+    plain = Pages(Settings(public_url="https://auth.wiki.net"))
+
+    def out_of_descriptors(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("io.open", out_of_descriptors)
+    monkeypatch.setattr("builtins.open", out_of_descriptors)
+    monkeypatch.setattr("os.open", out_of_descriptors)
+    for pages in (made, plain):
+        assert pages.page(200, "signed_out", recorded=True).status == 200
+        assert pages.prepared("not_delivered", "host", "login_url").reply(502, host="a", login_url="b").body
 
 
 def test_a_template_that_changes_a_slot_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Owns: the two formatters, the request id, and the last guard against secrets. A record's `extra` is its
 `event` (a stable code) and named fields.
-Doesn't belong here: what is worth a record (each caller decides that), summing up (check/tally.py).
+Doesn't belong here: what is worth a record (each caller decides that), summing up (check/tally.py), where
+the lines go (writer.py).
 
 Callers keep secrets out. As a safety net, some field names, query parameters and JWTs are always redacted.
 """
@@ -10,12 +11,9 @@ Callers keep secrets out. As a safety net, some field names, query parameters an
 import json
 import logging
 import re
-import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
-
-from sidecar.settings import Log
+from typing import Any
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request being answered; "" outside of one."""
@@ -33,35 +31,9 @@ _SECRET_PARAMETER = re.compile(
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){1,3}")
 _SESSION_COOKIE = re.compile(r"\b((?:__Host-|__Secure-)?sidecar[A-Za-z0-9_-]*)=[^;\s\"']+")
 
-# uvicorn logs this for each WebSocket whose check it answers, but Caddy and the app handle the WebSocket
-_NOT_SO = ("Unsupported upgrade request", "No supported WebSocket library detected")
-
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@*+-]+")
 _MAX_TEXT = 2000
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message"}
-
-
-def configure(settings: Log, stream: TextIO | None = None) -> None:
-    """Send every record to `stream` (default: stderr) in our format; a second call replaces the first.
-
-    Ours and uvicorn's from the configured level on; other libraries', which may quote URLs, from warning.
-    """
-    handler = _Handler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
-    handler.addFilter(_is_so)
-    root = logging.getLogger()
-    root.handlers = [each for each in root.handlers if not isinstance(each, _Handler)] + [handler]
-    root.setLevel(logging.WARNING)
-    for name in ("sidecar", "uvicorn"):
-        logging.getLogger(name).setLevel(settings.level.upper())
-
-
-def _is_so(record: logging.LogRecord) -> bool:
-    return not (record.name == "uvicorn.error" and record.getMessage().startswith(_NOT_SO))
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Our handler, so that we know it from other handlers on the root logger (tests have some)."""
 
 
 class TextFormatter(logging.Formatter):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar import logs
+from sidecar.logs import records
 from sidecar.settings import Log
 
 log = logging.getLogger("sidecar")
@@ -148,7 +149,7 @@ def test_a_field_with_the_name_of_a_secret_never_passes(form: str, name: str) ->
     fields: dict[str, Any] = {name: SECRET}
     line = written("x", form=form, event="e", **fields)
     assert SECRET not in line
-    assert logs.REDACTED in line
+    assert records.REDACTED in line
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

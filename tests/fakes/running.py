@@ -1,0 +1,57 @@
+"""A real process that serves, asked over its socket and told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class Run:
+    """One `sidecar serve` on a unix socket in `folder`: with a stub of an app (serving.py), or as it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "s"
+        self.slow = folder / "slow"
+        os.mkfifo(self.slow)
+        self.process: asyncio.subprocess.Process
+
+    async def start(self, workers: int = 1, stderr: int = asyncio.subprocess.PIPE, **environ: str) -> None:
+        """The stub. FAIL: a file whose presence makes a worker's start fail."""
+        arguments = ["tests.fakes.serving", f"unix:{self.socket}", str(workers)]
+        await self._start(arguments, stderr, {"SLOW": str(self.slow), **environ})
+
+    async def start_real(self, config: Path) -> None:
+        """The sidecar itself. `config`: it has to listen on `socket`."""
+        await self._start(["sidecar", "serve", "--config", str(config)], asyncio.subprocess.PIPE, {})
+
+    async def _start(self, arguments: list[str], stderr: int, environ: dict[str, str]) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *arguments, cwd=ROOT, env={**os.environ, **environ}, stderr=stderr
+        )
+
+    async def says(self, text: str) -> str:
+        """The next line on stderr that has the text."""
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            if text in line.decode():
+                return line.decode()
+        raise AssertionError(f"the process ended without saying {text!r}")
+
+    async def ask(self, path: str = "/") -> str:
+        reader, writer = await asyncio.open_unix_connection(self.socket)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        return answer.decode()
+
+    async def stop(self, by: int = signal.SIGTERM) -> int:
+        self.process.send_signal(by)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        if self.process.stderr is not None:
+            await self.process.stderr.read()
+        return await self.process.wait()
