@@ -45,7 +45,7 @@ class QueueingHandler(Handler):
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never raises, and never waits for a reader. stderr can't be told of a fault: it may be full."""
+        """Never raises, and never waits for a reader. A fault isn't written to stderr, which may be full."""
         try:
             line = self._line(record)
         except Exception as error:  # noqa: BLE001 # a value that can't be shown must not stop its caller
