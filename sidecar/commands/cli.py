@@ -6,18 +6,17 @@ Doesn't belong here: the work itself. Each command imports only the modules that
 
 import argparse
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sidecar import __version__
+from sidecar.commands.terminal import FAILED, FAULTY_CONFIG, OK, advice, complain, load, say
 from sidecar.errors import ConfigError
-from sidecar.settings import Settings
 
-OK, FAILED, FAULTY_CONFIG = 0, 1, 78  # 2 is argparse's; 78 is EX_CONFIG of sysexits.h
+__all__ = ["FAILED", "FAULTY_CONFIG", "OK", "main"]
 
-CANDIDATES = (Path("sidecar.toml"), Path("/etc/sidecar/sidecar.toml"))
 _START_UNIT = "cp config/sidecar.service /etc/systemd/system/ && systemctl enable --now sidecar"
+_MAKE_USER = "cp config/sidecar.sysusers /etc/sysusers.d/sidecar.conf && systemd-sysusers"
 _EXIT_CODES = """\
 exit codes:
   0   done
@@ -33,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments)
     except ConfigError as error:
-        _complain(*error.faults)
+        complain(*error.faults)
         return FAULTY_CONFIG
     except (OSError, ValueError) as error:
-        _complain(_in_words(error))
+        complain(_in_words(error))
         return FAILED
     except KeyboardInterrupt:
         return FAILED
@@ -63,6 +62,26 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[configured], help="run the sidecar")
     serve.set_defaults(run=_serve)
+
+    reload = commands.add_parser(
+        "reload", parents=[configured], help="have the running sidecar read its configuration again"
+    )
+    reload.set_defaults(run=_running("reload"))
+
+    allow = commands.add_parser("allow", parents=[configured], help="let a person in, by a group's file")
+    allow.add_argument("who", metavar="HANDLE|DID")
+    allow.add_argument("group", metavar="@GROUP")
+    allow.set_defaults(run=_running("allow"))
+
+    deny = commands.add_parser(
+        "deny", parents=[configured], help="take a person out of a group's file, and end their sessions"
+    )
+    deny.add_argument("who", metavar="HANDLE|DID")
+    deny.add_argument("group", metavar="@GROUP")
+    deny.set_defaults(run=_running("deny"))
+
+    groups = commands.add_parser("groups", parents=[configured], help="print who may pass where")
+    groups.set_defaults(run=_running("groups"))
 
     init = commands.add_parser(
         "init", help="write a configuration and its secrets; print the lines for Caddy"
@@ -108,42 +127,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def config_path(named: Path | None) -> Path | None:
-    """The file to read: the named one, else $SIDECAR_CONFIG, else a usual one that exists, or None."""
-    if named is None and os.environ.get("SIDECAR_CONFIG"):
-        named = Path(os.environ["SIDECAR_CONFIG"])
-    return named or next((path for path in CANDIDATES if path.exists()), None)
+def _running(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command of running.py, which is loaded when it is called."""
 
+    def run(arguments: argparse.Namespace) -> int:
+        from sidecar.commands import running  # noqa: PLC0415 - see above
 
-def _load(arguments: argparse.Namespace) -> tuple[Path | None, Settings]:
-    from sidecar.config_file import reader  # noqa: PLC0415 - see above
+        code: int = getattr(running, name)(arguments)
+        return code
 
-    path = config_path(arguments.config)
-    try:
-        return path, reader.load(path, os.environ)
-    except ConfigError as error:
-        if path is None and reader.variable("", "public_url") not in os.environ:
-            looked = " and ".join(str(each.absolute()) for each in CANDIDATES)
-            text = f"no configuration file: {looked} don't exist; name one with --config, or write one with"
-            raise ConfigError([f"{text} `sidecar init`", *error.faults]) from error
-        raise
-
-
-def _advice(settings: Settings) -> list[str]:
-    from sidecar.config_file import reader  # noqa: PLC0415 - see above
-
-    warnings = [f"warning: {line}" for line in reader.warnings(settings)]
-    return [*warnings, *(f"note: {line}" for line in reader.notes(settings))]
+    return run
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    _, settings = _load(arguments)
-    from sidecar.process.serve import serve  # noqa: PLC0415 - see above
+    path, settings = load(arguments)
+    from sidecar.config_file import inputs  # noqa: PLC0415 - see above
+    from sidecar.process.serve import serve  # noqa: PLC0415
+
+    def reread(made_up: tuple[str, ...]) -> inputs.Inputs:
+        return inputs.read(path, os.environ, made_up=made_up)
 
     try:
-        return serve(settings)
+        return serve(inputs.Inputs(settings, inputs.contents(settings)), reread)
     except ConfigError as error:  # the file is right, but the address is taken, or not ours
-        _complain(*error.faults)
+        complain(*error.faults)
         return FAILED
 
 
@@ -152,22 +159,25 @@ def _init(arguments: argparse.Namespace) -> int:
 
     plan = init.Plan(arguments.public_url, arguments.app_host, arguments.allow, arguments.systemd)
     settings = init.init(arguments.dir, plan)
-    _say(*(f"wrote {arguments.dir / name}" for name in (init.CONFIG, init.KEYS, init.SECRETS)))
-    _say(*_advice(settings))
-    _say(f"Caddy must be {caddy.shown(caddy.NEEDED)} or newer; `caddy version` shows yours")
-    _say("Next: put all these lines into your Caddyfile. Replace 127.0.0.1:3000 by your app's address. Run")
+    say(*(f"wrote {arguments.dir / name}" for name in (init.CONFIG, init.KEYS, init.SECRETS)))
+    say(*advice(settings))
+    say(f"Caddy must be {caddy.shown(caddy.NEEDED)} or newer; `caddy version` shows yours")
+    say("Next: put all these lines into your Caddyfile. Replace 127.0.0.1:3000 by your app's address. Run")
     if arguments.systemd:
-        _say(f"      {_START_UNIT}")
-        _say("      The unit runs /usr/local/bin/sidecar and needs the group caddy: docs/deployment.md")
+        if (arguments.dir / init.CONFIG).stat().st_mode & 0o040 == 0:  # there is no such group yet
+            say(f"      {_MAKE_USER}")
+            say(f"      chgrp -R sidecar {arguments.dir} && chmod -R g+rX {arguments.dir}")
+        say(f"      {_START_UNIT}")
+        say("      The unit runs /usr/local/bin/sidecar and needs the group caddy: docs/deployment.md")
     else:
-        _say(f"      sidecar serve --config {arguments.dir / init.CONFIG}")
+        say(f"      sidecar serve --config {arguments.dir / init.CONFIG}")
     print(init.caddyfile(settings), end="")
     return OK
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
-    path, settings = _load(arguments)
-    for line in _advice(settings):
+    path, settings = load(arguments)
+    for line in advice(settings):
         print(line)
     print(f"ok: {path or 'the environment'} has no faults")
     print("Next: sidecar serve, and when it runs: sidecar doctor")
@@ -175,7 +185,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    _, settings = _load(arguments)
+    _, settings = load(arguments)
     from sidecar.commands.doctor import examine  # noqa: PLC0415 - see above
 
     return OK if examine.examine(settings, print) else FAILED
@@ -186,36 +196,26 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
     if not (arguments.add or arguments.use or arguments.remove):
         print(client_keys.key_set([client_keys.new_key()]), end="")
-        _say("Next: keep this private key set as client.keys_file, readable by the sidecar only (0600)")
+        say("Next: keep this private key set as client.keys_file, readable by the sidecar only (0600)")
         return OK
-    client = _load(arguments)[1].client
+    client = load(arguments)[1].client
     file = client.keys_file
     if arguments.add:
         kid = client_keys.add(file)["kid"]
-        _say(f"added key {kid} to {file}; it is published after a restart, but doesn't sign yet")
+        say(f"added key {kid} to {file}; it is published after a reload, but doesn't sign yet")
         if client.jwks == "inline":
-            _say('warning: client.jwks is "inline"; servers that never fetch it again refuse the new key')
+            say('warning: client.jwks is "inline"; servers that never fetch it again refuse the new key')
         wait = client_keys.SEEN_AFTER[client.jwks]
-        _say(f"Next: restart the sidecar, wait {wait}, and run: sidecar keygen --use={kid}")
+        say(f"Next: run sidecar reload, wait {wait}, and run: sidecar keygen --use={kid}")
     elif arguments.use:
         client_keys.use(file, arguments.use)
-        _say(f"key {arguments.use} is now the first in {file}, so it signs")
-        _say("Next: restart the sidecar, wait 15 minutes, and run: sidecar keygen --remove=OLD-KID")
+        say(f"key {arguments.use} is now the first in {file}, so it signs")
+        say("Next: run sidecar reload, wait 15 minutes, and run: sidecar keygen --remove=OLD-KID")
     else:
         client_keys.remove(file, arguments.remove)
-        _say(f"key {arguments.remove} is no longer in {file}")
-        _say("Next: restart the sidecar")
+        say(f"key {arguments.remove} is no longer in {file}")
+        say("Next: sidecar reload")
     return OK
-
-
-def _say(*lines: str) -> None:
-    """Print for people, on stderr. stdout has only what other programs read."""
-    for line in lines:
-        print(line, file=sys.stderr)
-
-
-def _complain(*lines: str) -> None:
-    _say(*(f"sidecar: {line}" for line in lines))
 
 
 def _in_words(error: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sidecar.commands import client_keys
-from sidecar.config_file import consistency, reader
+from sidecar.config_file import consistency, files, reader
 from sidecar.errors import ConfigError
 from sidecar.settings import Settings, addresses
 
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
 
 def init(folder: Path, plan: Plan) -> Settings:
-    """Write the three files, all or none, mode 0600, and return what they say.
+    """Write the three files, all or none, and return what they say. Mode 0600; for systemd see `_hand_over`.
 
     Raises ConfigError if the plan contradicts itself, FileExistsError rather than overwrite, and OSError.
     """
@@ -53,6 +53,8 @@ def init(folder: Path, plan: Plan) -> Settings:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():
             _write_new(folder / name, text, written)
+        if plan.systemd:
+            _hand_over(folder, written)
         return reader.load(folder / CONFIG, {})
     except BaseException:  # an interrupt too
         for path in written:
@@ -61,6 +63,16 @@ def init(folder: Path, plan: Plan) -> Settings:
             with suppress(OSError):  # others have put something there
                 path.rmdir()
         raise
+
+
+def _hand_over(folder: Path, written: Sequence[Path]) -> None:
+    """To the group of the service, for reading, if there is one and we may. The command says if not."""
+    group = files.service_group()
+    if group is None or os.geteuid() != 0:
+        return
+    for path, mode in [(folder, 0o750), *((path, 0o640) for path in written)]:
+        os.chown(path, 0, group)
+        path.chmod(mode)
 
 
 def caddyfile(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from sidecar.config_file import reader
+from sidecar.config_file import names
 from sidecar.settings import App, Setting, Settings, values
 
 EXAMPLE = Path("config/sidecar.example.toml")
@@ -31,6 +31,7 @@ _TAIL = """\
 # Lists of people. A rule names one as "@editors". A group can't contain a group.
 [groups]
 editors = ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "alice.sidecar.test"]
+# Or a file with a DID or a handle on each line, where "#" begins a comment: family = { file = "family.txt" }
 """
 # Settings without a default, or whose default shows nothing.
 _FILLED_IN = {
@@ -45,7 +46,7 @@ _FILLED_IN = {
 def example() -> str:
     """The whole of `config/sidecar.example.toml`."""
     blocks = [_HEAD, _lines(Settings)]
-    blocks += [f"# {cls.__doc__}\n[{name}]\n{_lines(cls)}" for name, cls in reader.sections().items()]
+    blocks += [f"# {cls.__doc__}\n[{name}]\n{_lines(cls)}" for name, cls in names.sections().items()]
     blocks += [f"# {App.__doc__}\n[apps.wiki]\n{_lines(App)}", _TAIL]
     return "\n".join(blocks)
 
@@ -53,7 +54,7 @@ def example() -> str:
 def reference() -> str:
     """One Markdown table per section, for `docs/configuration.md`."""
     tables = [_table("", Settings)]
-    tables += [_table(name, cls) for name, cls in reader.sections().items()]
+    tables += [_table(name, cls) for name, cls in names.sections().items()]
     return "\n".join([*tables, _table("apps.NAME", App)])
 
 
@@ -87,12 +88,12 @@ def _duration(seconds: float) -> str:
 def _default(section: type[Any], key: str) -> str | None:
     """The default as TOML, or None if there is none."""
     default = next(each.default for each in fields(section) if each.name == key)
-    return None if default is MISSING else literal(default, reader.settings_of(section)[key])
+    return None if default is MISSING else literal(default, names.settings_of(section)[key])
 
 
 def _lines(section: type[Any]) -> str:
     lines = []
-    for key, setting in reader.settings_of(section).items():
+    for key, setting in names.settings_of(section).items():
         filled_in = _FILLED_IN.get(key)
         shown = f"{key} = {filled_in}" if filled_in else f"#{key} = {_default(section, key)}"
         lines.append(f"# {setting.why}\n{shown}\n")
@@ -102,7 +103,7 @@ def _lines(section: type[Any]) -> str:
 def _table(name: str, section: type[Any]) -> str:
     heading = f"### `[{name}]`\n\n{section.__doc__}\n" if name else "### Without a section\n"
     rows = ["| setting | default | what | value |", "|---|---|---|---|"]
-    for key, setting in reader.settings_of(section).items():
+    for key, setting in names.settings_of(section).items():
         default = _default(section, key)
         shown = "required" if default is None else f"`{default}`"
         kind = " ".join((setting.parse.__doc__ or "").split())

@@ -4,10 +4,13 @@ Owns: what is wrong with a file or folder, and what to do about it.
 Doesn't belong here: what is in them (reader.py, atproto/oauth/keys.py).
 """
 
+import grp
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+
+SERVICE_GROUP = "sidecar"  # of config/sidecar.service
 
 _RUN = Path("/run")  # systemd makes folders below it when it starts a service
 _UNWRITABLE = "give it to the user that runs the sidecar, or run this as that user"
@@ -17,20 +20,35 @@ _UNREADABLE = "run this as its owner, as with sudo, or give the file to the user
 def private_file_fault(path: Path) -> str | None:
     """What is wrong with a file of secrets, and how to fix it; None if only its owner can read it.
 
-    systemd (LoadCredential=) protects its files by their folder; their mode shows a group because of an ACL.
+    root may own it and let the group of the service read it, as config/sidecar.service has it. systemd's
+    LoadCredential= protects its files by their folder; their mode shows a group because of an ACL.
     """
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        status = path.stat()
     except FileNotFoundError as error:
         return f"{path}: {error.strerror}; `sidecar init` writes it"
     except OSError as error:
         return f"{path}: {error.strerror}; {_UNREADABLE}"
     if not os.access(path, os.R_OK):
         return f"{path} can't be read; {_UNREADABLE}"
+    mode = stat.S_IMODE(status.st_mode)
     handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
-    if mode & 0o077 and not (handed_over and path.parent == Path(handed_over)):
+    if mode & 0o077 and not (_for_our_group(status) or (handed_over and path.parent == Path(handed_over))):
         return f"{path} has mode {mode:04o}, so others may read it; run: chmod 600 {path}"
     return None
+
+
+def service_group() -> int | None:
+    """The number of the group that config/sidecar.service runs as; None if there is none."""
+    try:
+        return grp.getgrnam(SERVICE_GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _for_our_group(status: os.stat_result) -> bool:
+    groups = {os.getegid(), service_group()} - {0}
+    return status.st_uid == 0 and status.st_gid in groups and not stat.S_IMODE(status.st_mode) & ~0o640
 
 
 def socket_fault(path: Path) -> str | None:

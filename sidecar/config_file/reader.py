@@ -15,14 +15,15 @@ import logging
 import secrets
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
-from sidecar.config_file import advice, consistency, files
+from sidecar.config_file import advice, consistency, files, lists
+from sidecar.config_file.names import hint, sections, settings_of, twin, variable
 from sidecar.errors import ConfigError
 from sidecar.hosts import canonical_pattern
-from sidecar.settings import App, Setting, Settings, addresses, values
+from sidecar.settings import App, Settings, addresses, values
 
 log = logging.getLogger("sidecar")
 
@@ -40,11 +41,14 @@ _SECRETS_DEPEND_ON = {
 _PLACEHOLDERS: Table = {"public_url": "https://unset.invalid", "hosts": ()}  # while the rest is read
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of the file, if there is one, and the environment. Raises ConfigError with every fault."""
+def load(path: Path | None, environ: Mapping[str, str], *, made_up: tuple[str, ...] = ()) -> Settings:
+    """The settings of the file, if there is one, and the environment. Raises ConfigError with every fault.
+
+    `made_up`: the cookie secrets that an earlier reading made up, to be kept.
+    """
     reader = _Reader(path, environ)
     settings = reader.settings(_document(path))
-    settings = reader.with_secrets(settings)
+    settings = reader.with_secrets(settings, made_up)
     for broken in consistency.contradictions(settings):
         for fault in [each for each in broken if not reader.faulty.intersection(each.paths)]:
             reader.fault(fault.paths[0], fault.text)
@@ -53,21 +57,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def settings_of(section: type[Any]) -> Mapping[str, Setting]:
-    """What can be set in a section, by key."""
-    hints = get_type_hints(section, include_extras=True)
-    return {key: hint.__metadata__[0] for key, hint in hints.items() if hasattr(hint, "__metadata__")}
-
-
-def sections() -> Mapping[str, type[Any]]:
-    """The sections that every configuration has, by name."""
-    hints = get_type_hints(Settings)
-    return {key: hint for key, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
-
-
-def variable(section: str, key: str) -> str:
-    """The environment's name for a setting; `section`: "" if it has none."""
-    return "_".join(("SIDECAR", *([section] if section else []), key)).upper()
+def as_far_as_readable(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings with the default of each faulty one: to find a service that runs, whatever the file says
+    now. Raises ConfigError if it isn't TOML at all.
+    """
+    return _Reader(path, environ).settings(_document(path))
 
 
 def _document(path: Path | None) -> Table:
@@ -98,6 +92,7 @@ class _Reader:
         self._environ = environ
         self.faults: list[str] = []
         self.faulty: set[str] = set()
+        self._group_files: dict[str, Path] = {}
 
     def fault(self, path: str, text: str, *, shown: str = "") -> None:
         """Note a fault of the setting `path`. `shown`: the variable that the value came from."""
@@ -113,6 +108,7 @@ class _Reader:
             name: self._section(cls, name, self._table(document, name)) for name, cls in sections().items()
         }
         parts["groups"] = self._groups(self._table(document, "groups"))
+        parts["group_files"] = self._group_files
         apps = self._table(document, "apps")
         parts["apps"] = {name: self._app(name, self._table(apps, name, "apps.")) for name in apps}
         settings = self._build(Settings, "", document, self._environ, **parts)
@@ -129,7 +125,7 @@ class _Reader:
         self.faulty.add(consistency.SCHEME)
         return settings
 
-    def with_secrets(self, settings: Settings) -> Settings:
+    def with_secrets(self, settings: Settings, made_up: tuple[str, ...]) -> Settings:
         """The settings with their cookie secrets: as set, from the file, or made up (loopback, memory)."""
         session = settings.session
         if session.cookie_secrets_file is not None:
@@ -139,8 +135,10 @@ class _Reader:
         elif session.cookie_secrets or self.faulty & _SECRETS_DEPEND_ON:
             return settings
         elif settings.loopback and settings.store.kind == "memory":
-            log.info("cookie secrets made up for this run", extra={"event": "secrets_generated"})
-            found = (secrets.token_urlsafe(32),)
+            found = made_up
+            if not found:
+                log.info("cookie secrets made up for this run", extra={"event": "secrets_generated"})
+                found = (secrets.token_urlsafe(32),)
         else:
             found = ()
             self.fault("session.cookie_secrets_file", "no cookie secret is set; `sidecar init` writes one")
@@ -178,26 +176,52 @@ class _Reader:
 
     def _app(self, name: str, table: Table) -> App:
         self._name("apps", name)
-        self._unknown_keys(f"apps.{name}.", table, settings_of(App))
-        return self._build(App, f"apps.{name}.", table, {})
+        path = f"apps.{name}."
+        self._unknown_keys(path, table, settings_of(App))
+        file = self._parsed(values.optional_path, table.get("hosts_file", ""), path + "hosts_file")
+        hosts = table.get("hosts", [])
+        if file and isinstance(hosts, list):
+            listed = self._list(addresses.hosts, file, path + "hosts_file")
+            table = {**table, "hosts": [*hosts, *listed]}
+        return self._build(App, path, table, {})
 
     def _groups(self, table: Table) -> dict[str, tuple[str, ...]]:
         for name in table:
             self._name("groups", name)
-        return {
-            name: self._parsed(addresses.members, value, f"groups.{name}") or ()
-            for name, value in table.items()
-        }
+        return {name: self._group(f"groups.{name}", value) for name, value in table.items()}
+
+    def _group(self, path: str, value: Any) -> tuple[str, ...]:
+        """Its members: a list, or `{ file = "…" }`."""
+        if not isinstance(value, dict):
+            return self._parsed(addresses.members, value, path) or ()
+        self._unknown_keys(f"{path}.", value, ("file",))
+        file = self._parsed(values.path, value.get("file", ""), f"{path}.file")
+        if file is None:
+            return ()
+        self._group_files[path.removeprefix("groups.")] = self._folder / file
+        return self._list(addresses.members, file, f"{path}.file")
+
+    def _list(self, parse: Any, file: Path, path: str) -> tuple[str, ...]:
+        """The entries of a file. Those that can be read, after noting what can't."""
+        try:
+            return lists.read(self._folder / file, parse)
+        except values.FaultyEntries as error:
+            self.faults += [f"{path}: {text}" for text in error.texts]
+            self.faulty.add(path)
+            return error.rest
+        except OSError as error:
+            self.fault(path, f"{self._folder / file}: {error.strerror}; make the file, or correct the path")
+            return ()
 
     def _build(self, cls: type[T], path: str, table: Table, environ: Mapping[str, str], **parts: Any) -> T:
         """An instance of `cls` from its table, the environment and the finished `parts`."""
         section = path.removesuffix(".")
         for key, setting in settings_of(cls).items():
             name = variable(section, key)
-            twin = _twin(cls, key)
+            other = twin(cls, key)
             if name in environ:
                 found = self._parsed(setting.parse, environ[name], path + key, shown=name)
-            elif twin and environ.get(variable(section, twin)):
+            elif other and environ.get(variable(section, other)):
                 continue  # the environment has the same secret in its other form
             elif key in table:
                 found = self._parsed(setting.parse, table[key], path + key)
@@ -245,34 +269,14 @@ class _Reader:
     def _unknown_keys(self, path: str, table: Table, known: Iterable[str]) -> None:
         for key in table:
             if key not in known:
-                self.fault(path + key, f"no such setting; {_hint(key, known, path)}")
+                self.fault(path + key, f"no such setting; {hint(key, known, path)}")
 
     def _unknown_variables(self) -> None:
         known = {variable(name, key) for name, cls in sections().items() for key in settings_of(cls)}
         known |= {variable("", key) for key in settings_of(Settings)} | {*_OTHER_VARIABLES}
         for name in self._environ:
             if name.startswith("SIDECAR_") and name not in known:
-                self.fault(name, f"no such setting; {_hint(name, known, '')}")
-
-
-def _twin(section: type[Any], key: str) -> str:
-    """The other form of the same secret: its value, or the file that has it; "" if there is none."""
-    known = settings_of(section)
-    if known[key].secret:
-        return f"{key}_file"
-    named = key.removesuffix("_file")
-    return named if named in known and known[named].secret else ""
-
-
-def _hint(key: str, known: Iterable[str], path: str) -> str:
-    """What an unknown name was perhaps meant to be, or where it belongs."""
-    import difflib  # noqa: PLC0415 - 1 MB that only a mistake needs
-
-    close = difflib.get_close_matches(key, list(known), n=1)
-    if close:
-        return f"did you mean {path}{close[0]}?"
-    homes = [name for name, cls in sections().items() if key in settings_of(cls)]
-    return f"it belongs in [{homes[0]}]" if homes else "docs/configuration.md has them all"
+                self.fault(name, f"no such setting; {hint(name, known, '')}")
 
 
 def _spelled(app: App, scheme: str) -> App:

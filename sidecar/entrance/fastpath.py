@@ -31,9 +31,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from sidecar.check.check import Check
 from sidecar.entrance.connection import Connection
-from sidecar.entrance.gate import GATE, MAX_HEADERS, Gate, size
+from sidecar.entrance.gate import DOOR, MAX_HEADERS, Door, size
 from sidecar.entrance.repeats import Around, Repeats, apart
 from sidecar.replies.reply import Reply
 from sidecar.request import forwarded
@@ -92,7 +91,7 @@ class FastPath(Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._check: Check | None = None  # None: everything goes the ASGI way
+        self._door: Door | None = None  # None: everything goes the ASGI way
         self._shared = Shared(self.loop)
         self._urls: frozenset[bytes] = frozenset()
         self._between = True  # whether all that was read so far was answered here
@@ -108,11 +107,11 @@ class FastPath(Connection):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
-        gate: Gate | None = self.app_state.get(GATE)  # put there at startup (ASGI lifespan state)
-        if gate is not None and gate.may_connect(self.client):
-            self._check = gate.check
+        door: Door | None = self.app_state.get(DOOR)  # put there at startup (ASGI lifespan state)
+        if door is not None and door.gate.may_connect(self.client):
+            self._door = door
             self._shared = self.app_state.setdefault(SHARED, self._shared)
-            path = gate.check_path.encode()
+            path = door.gate.check_path.encode()
             self._urls = frozenset((path, path + b"?"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -159,7 +158,7 @@ class FastPath(Connection):
 
     def _are_plain(self, cookies: bytes) -> bool:
         """Whether a parser takes them: it has, or there is nothing in them that one could refuse."""
-        seen = self._check is not None and self._check.has_seen(cookies)
+        seen = self._door is not None and self._door.gate.check.has_seen(cookies)
         return seen or not cookies.translate(None, _IN_A_COOKIE)
 
     def on_message_begin(self) -> None:
@@ -252,10 +251,10 @@ class FastPath(Connection):
             return None
 
     def _reply_to(self, target: Target) -> Reply | None:
-        if self._check is None:
+        if self._door is None:
             return None
         try:
-            return self._check.answer_for(target)
+            return self._door.gate.check.answer_for(target)
         except Exception:  # noqa: BLE001 # the ASGI way meets the same fault, logs it and answers 500
             return None
 

@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,10 +31,17 @@ from sidecar.settings import Settings
 log = logging.getLogger("sidecar")
 
 MAX_HEADERS = 64 * 1024  # bytes
-GATE = "gate"  # where the app's lifespan state holds the Gate, for the fast path
+DOOR = "door"  # where the app's lifespan state has the Door, for the fast path
 _READING = ("GET", "HEAD")
 _ANY_HOST = ("/jwks.json", "/healthz", "/readyz")
 _MOVED = b"moved=1"  # marks our redirect to the public host: a proxy that rewrites Host must not make it loop
+
+
+class Door(Protocol):
+    """Who has the gate of the moment: a reload puts another one in its place."""
+
+    @property
+    def gate(self) -> "Gate": ...
 
 
 class Gate:

@@ -5,13 +5,13 @@ Doesn't belong here: its document (atproto/oauth/client_metadata.py).
 """
 
 from sidecar.atproto.oauth.client_metadata import loopback_client
-from sidecar.atproto.oauth.keys import load_keys
+from sidecar.atproto.oauth.keys import parse_keys
 from sidecar.atproto.oauth.models import Client
 from sidecar.settings import Settings
 
 
-def client(settings: Settings) -> Client:
-    """Raises ValueError for keys that can't be used."""
+def client(settings: Settings, keys: str) -> Client:
+    """`keys`: the text of `client.keys_file`, "" on loopback. ValueError if they can't be used."""
     redirect_uri = settings.base_url + "/callback"
     if settings.loopback:
         return loopback_client(redirect_uri)
@@ -24,7 +24,7 @@ def client(settings: Settings) -> Client:
         logo_uri=settings.client.logo_uri,
         tos_uri=settings.client.tos_uri,
         policy_uri=settings.client.policy_uri,
-        keys=load_keys(settings.client.keys_file),
+        keys=parse_keys(keys, settings.client.keys_file),
     )
 
 

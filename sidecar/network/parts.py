@@ -32,6 +32,16 @@ class Parts(NamedTuple):
         return None if pds is None else await self.standings.lost(did, pds)
 
 
+def directory(
+    settings: Settings,
+    transport: httpx.AsyncBaseTransport | None = None,
+    resolve: Resolve | None = None,
+) -> tuple[Directory, Fetcher]:
+    """For questions about identities alone, and the fetcher to close after them."""
+    fetcher = _fetcher(settings, transport, resolve)
+    return _directory(settings, fetcher), fetcher
+
+
 def make(
     settings: Settings,
     client: Client,
@@ -42,10 +52,9 @@ def make(
 ) -> Parts:
     """All of them, for one client."""
     development = settings.identity.development_servers
-    fetcher = _fetcher(settings, transport, resolve)
-    directory = _directory(settings, fetcher)
-    oauth = OAuthClient(client, directory, fetcher, development=development, now=now)
-    return Parts(fetcher, directory, oauth, Standings(fetcher))
+    identities, fetcher = directory(settings, transport, resolve)
+    oauth = OAuthClient(client, identities, fetcher, development=development, now=now)
+    return Parts(fetcher, identities, oauth, Standings(fetcher))
 
 
 def _fetcher(

@@ -1,13 +1,12 @@
 """Serving: uvicorn on our socket.
 
-Owns: uvicorn's options, signals, how a run ends. Settings are read once, before `serve`, and handed to every
-worker, also to one that replaces another.
+Owns: uvicorn's options, signals, how a run ends. Inputs are read before `serve`, and at a reload. Every
+worker gets them from here, also one that replaces another.
 Doesn't belong here: the app itself (app.py), the socket (listening.py), what is special to several workers
 (workers.py).
 
-A stop by SIGTERM or SIGINT lets running requests finish, for `server.stop_timeout` at most. SIGHUP, which
-many programs read as "load your configuration again", changes nothing here. Without a handler it would end
-the process.
+A stop by SIGTERM or SIGINT lets running requests finish, for `server.stop_timeout` at most. SIGHUP and
+`sidecar reload` read the configuration again (reload.py).
 """
 
 import gc
@@ -15,8 +14,9 @@ import logging
 import math
 import signal
 import socket
-from collections.abc import Callable
-from functools import partial
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -24,10 +24,15 @@ from starlette.types import ASGIApp
 
 from sidecar import logs
 from sidecar.config_file import advice
+from sidecar.config_file.inputs import Inputs
 from sidecar.entrance import fastpath
+from sidecar.process.control import Control, Message, path_of
 from sidecar.process.listening import SocketFile, bind, socket_path
-from sidecar.process.workers import Supervisor, log_sighup
-from sidecar.settings import Server, Settings
+from sidecar.process.orders import MakeApp, Serving
+from sidecar.process.reload import Reload, Reread, Workers
+from sidecar.process.watch import Watch
+from sidecar.process.workers import Supervisor
+from sidecar.settings import Server
 
 log = logging.getLogger("sidecar")
 
@@ -36,21 +41,22 @@ log = logging.getLogger("sidecar")
 _RARELY = (10_000, 20, 20)
 
 
-def worker_app(settings: Settings) -> ASGIApp:
+def worker_app(inputs: Inputs) -> ASGIApp:
     """The app as each worker makes it. Imported there: the supervisor of several workers never needs it."""
     from sidecar.app import create  # noqa: PLC0415 - see above
 
     gc.set_threshold(*_RARELY)
-    app = create(settings)
+    app = create(inputs)
     gc.freeze()  # modules and settings stay: a look at them all would hold every check for 20 ms
     return app
 
 
-def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_app) -> int:
+def serve(inputs: Inputs, reread: Reread, make_app: MakeApp = worker_app) -> int:
     """Serve until told to stop, and return the exit code. `make_app`: importable by name, for the workers.
 
     Raises ConfigError if we can't listen.
     """
+    settings = inputs.settings
     logs.configure(settings.log)
     listener = bind(settings.server)
     path = socket_path(settings.server)
@@ -58,14 +64,43 @@ def serve(settings: Settings, make_app: Callable[[Settings], ASGIApp] = worker_a
     log.info("listening", extra={"event": "listening", "address": settings.server.listen})
     for warning in advice.warnings(settings):
         log.warning(warning, extra={"event": "config_warning"})
+    serving = Serving(make_app, inputs)
+    config = uvicorn_config(settings.server, serving.make)
     try:
-        signal.signal(signal.SIGHUP, log_sighup)
-        config = uvicorn_config(settings.server, partial(make_app, settings))
-        return _supervise(config, listener) if config.workers > 1 else _run(config, listener)
+        if config.workers > 1:
+            return _supervise(config, listener, serving, reread)
+        return _run(config, listener, serving, reread)
     finally:
         if file is not None:
             file.remove()
         listener.close()
+
+
+@contextmanager
+def _controlled(workers: Workers, serving: Serving, reread: Reread) -> Iterator[Reload]:
+    """While the block runs, commands are answered."""
+    reload = Reload(serving.inputs, reread, workers)
+
+    def by_command(_: Message) -> Message:
+        outcome = reload.reload("command")
+        return {"faults": outcome.faults, "waiting": outcome.waiting, "advice": outcome.advice}
+
+    def end(message: Message) -> Message:
+        did = str(message.get("did"))
+        faults = workers.end(did)
+        if not faults:
+            log.info("sessions ended", extra={"event": "sessions_ended", "did": did, "why": "command"})
+        return {"faults": faults}
+
+    control = Control(path_of(serving.inputs.settings), {"reload": by_command, "end": end})
+    watch = Watch(lambda: reload.inputs.settings.list_files, lambda: reload.reload("a list changed"))
+    control.start()
+    watch.start()
+    try:
+        yield reload
+    finally:
+        watch.stop()
+        control.stop()
 
 
 def _signals_of_worker() -> None:
@@ -100,22 +135,35 @@ def uvicorn_config(server: Server, factory: Callable[[], ASGIApp]) -> uvicorn.Co
     )
 
 
-def _run(config: uvicorn.Config, listener: socket.socket) -> int:
+def _run(config: uvicorn.Config, listener: socket.socket, serving: Serving, reread: Reread) -> int:
     """One worker: this very process."""
     signal.signal(signal.SIGTERM, _end)  # uvicorn raises the signal once more when it has stopped
-    try:
-        uvicorn.Server(config).run([listener])
-    except KeyboardInterrupt:
-        return 0
-    except SystemExit as end:
-        return int(bool(end.code))
+    with _controlled(serving, serving, reread) as reload:
+
+        def by_signal(*_: object) -> None:  # in a thread: the event loop goes on meanwhile
+            threading.Thread(target=reload.reload, args=("SIGHUP",), daemon=True).start()
+
+        signal.signal(signal.SIGHUP, by_signal)
+        try:
+            uvicorn.Server(config).run([listener])
+        except KeyboardInterrupt:
+            return 0
+        except SystemExit as end:
+            return int(bool(end.code))
     return 0
 
 
-def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
+def _supervise(config: uvicorn.Config, listener: socket.socket, serving: Serving, reread: Reread) -> int:
     """Several workers, started anew when they die, unless none can start at all."""
-    supervisor = Supervisor(config, [listener], _signals_of_worker)
-    supervisor.run()
+    supervisor = Supervisor(
+        config,
+        [listener],
+        serving,
+        on_worker=_signals_of_worker,
+    )
+    with _controlled(supervisor, serving, reread) as reload:
+        supervisor.on_hup = lambda: reload.reload("SIGHUP")
+        supervisor.run()
     return int(supervisor.failed)
 
 

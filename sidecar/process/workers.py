@@ -1,7 +1,9 @@
 """Several workers: uvicorn's supervisor, and what ours does otherwise.
 
-Owns: what each worker process does before it serves, when it ends, when another takes its place.
-Doesn't belong here: uvicorn's options and the run of a single process (serve.py), the app (app.py).
+Owns: what each worker process does before it serves, when it ends, when another takes its place, and that all
+of them follow the same inputs.
+Doesn't belong here: uvicorn's options and the run of a single process (serve.py), what a worker does with
+inputs (orders.py).
 
 It leans on uvicorn's `Multiprocess` (`processes`, `keep_subprocess_alive`) and `Process` (`target`,
 `is_alive`, `is_ready`, `kill`, `join`).
@@ -15,11 +17,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
+
+from sidecar.config_file.inputs import Inputs
+from sidecar.process.orders import DROP, END, PREPARE, SWITCH, Orders, Serving
 
 log = logging.getLogger("sidecar")
 
@@ -31,28 +37,40 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before the next try of a w
 class Supervisor(Multiprocess):
     """Starts workers, and replaces those that die. A worker that can't start never ends those that serve.
 
-    `on_worker`: called in each worker before it serves. `failed`: no worker ever came to serve.
+    `on_worker`: called in each worker before it serves. `on_hup`: what SIGHUP asks for. `failed`: no worker
+    ever came to serve. `prepare`, `switch` and `drop` (reload.Workers) come from another thread.
     """
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], on_worker: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        serving: Serving,
+        *,
+        on_worker: Callable[[], None],
     ) -> None:
         super().__init__(config, sockets)
         self.failed = False
+        self._serving = serving
         self._on_worker = on_worker
+        self.on_hup: Callable[[], object] = bool
         self._places: list[_Place] = []
         self._any_served = False
+        self._changing = threading.RLock()  # nobody is started or replaced between `prepare` and `switch`
+        self._next: Inputs | None = None
 
     def init_processes(self) -> None:
         for _ in range(self.processes_num):
-            self._places.append(_Place())
-            self.processes.append(self._started())
+            worker = self._started()
+            self._places.append(_Place(worker.orders))
+            self.processes.append(worker)
 
     def keep_subprocess_alive(self) -> None:
         for number, place in enumerate(self._places):
             if self.should_exit.is_set():
                 return
-            self._look_at(number, place)
+            with self._changing:
+                self._look_at(number, place)
         if not self._any_served and all(place.tries for place in self._places):
             self.failed = True
             self.should_exit.set()
@@ -65,6 +83,7 @@ class Supervisor(Multiprocess):
         elif not (self._goes_on(worker) if place.serves else self._begins(worker, place)):
             worker.kill()  # it may hang
             worker.join()
+            place.orders.close()
             self._replace(number, place)
 
     def _goes_on(self, worker: Process) -> bool:
@@ -98,16 +117,81 @@ class Supervisor(Multiprocess):
 
     def _start(self, number: int, place: "_Place") -> None:
         place.serves, place.again_at, place.started_at = False, None, time.monotonic()
-        self.processes[number] = self._started()
+        worker = self._started()
+        place.orders = worker.orders
+        self.processes[number] = worker
 
-    def _started(self) -> Process:
-        worker = _Worker(self.config, self.sockets, self._on_worker)
+    def _started(self) -> "_Worker":
+        worker = _Worker(self.config, self.sockets, self._serving, self._on_worker)
         worker.start()
         return worker
 
+    # a new configuration
+
+    def prepare(self, inputs: Inputs) -> list[str]:
+        """In every worker that serves. A later start begins with them if `switch` follows."""
+        self._changing.acquire()
+        try:
+            self._next = inputs
+            return self._order(PREPARE, inputs)
+        except BaseException:
+            self._changing.release()
+            raise
+
+    def switch(self) -> None:
+        """In every worker. One that doesn't obey, or is still starting, begins anew with the new inputs."""
+        try:
+            if self._next is not None:
+                self._serving.inputs = self._next
+            self._order(SWITCH)
+            for number, place in enumerate(self._places):
+                if not place.serves:
+                    self.processes[number].kill()
+                    self.processes[number].join()
+                    self._start(number, place)
+        finally:
+            self._changing.release()
+
+    def drop(self) -> None:
+        try:
+            self._order(DROP)
+        finally:
+            self._changing.release()
+
+    def end(self, did: str) -> list[str]:
+        """End every session of an account: one worker writes it down, and all follow."""
+        with self._changing:
+            for place in self._places:
+                with suppress(OSError):
+                    if place.serves:
+                        place.orders.give(END, did)
+                        faults = place.orders.obeyed()
+                        if faults is not None:
+                            return faults
+        return ["no worker answers; try again in a moment"]
+
+    def _order(self, order: str, inputs: Inputs | None = None) -> list[str]:
+        """To all that serve, at once. What went wrong; a worker that doesn't obey is killed, and replaced."""
+        serving = [
+            (place, worker)
+            for place, worker in zip(self._places, self.processes, strict=True)
+            if place.serves and worker.process.is_alive()
+        ]
+        for place, _ in serving:
+            with suppress(OSError):
+                place.orders.give(order, inputs)
+        faults = []
+        for place, worker in serving:
+            found = place.orders.obeyed()
+            if found is None:
+                worker.process.kill()
+            else:
+                faults += found
+        return faults
+
     def handle_hup(self) -> None:
-        """uvicorn would replace the workers: they would start with the same settings."""
-        log_sighup()
+        """uvicorn would replace the workers."""
+        self.on_hup()
 
     def handle_ttin(self) -> None:
         """The number of workers is a setting."""
@@ -119,6 +203,7 @@ class Supervisor(Multiprocess):
 class _Place:
     """Of one worker and those that replace it."""
 
+    orders: Orders
     serves: bool = False
     started_at: float = field(default_factory=time.monotonic)
     tries: int = 0  # in vain, since the last one that served
@@ -127,14 +212,21 @@ class _Place:
 
 class _Worker(Process):
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], on_worker: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        serving: Serving,
+        on_worker: Callable[[], None],
     ) -> None:
+        self.orders = Orders()
+        self._serving = serving
         self._on_worker = on_worker
         super().__init__(config, sockets)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """In the new process."""
         self._on_worker()
+        self.orders.obey(self._serving)
         patience = float(self.config.timeout_graceful_shutdown or 0) + 1
         threading.Thread(target=_end_with_parent, args=(patience,), daemon=True).start()
         super().target(sockets)
@@ -149,10 +241,3 @@ def _end_with_parent(patience: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(patience)
     os._exit(1)
-
-
-def log_sighup(*_: object) -> None:
-    log.warning(
-        "SIGHUP changes nothing; restart the sidecar to change its configuration",
-        extra={"event": "sighup_ignored"},
-    )

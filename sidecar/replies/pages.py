@@ -9,8 +9,7 @@ check/check.py, …).
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -19,13 +18,8 @@ from types import SimpleNamespace
 from typing import get_args
 
 from jinja2 import (
-    BaseLoader,
-    ChoiceLoader,
     Environment,
     FileSystemLoader,
-    FunctionLoader,
-    PackageLoader,
-    PrefixLoader,
     StrictUndefined,
     TemplateError,
     meta,
@@ -36,6 +30,7 @@ from markupsafe import Markup, escape
 from sidecar.errors import ConfigError
 from sidecar.replies.reply import Header, Reply, html
 from sidecar.replies.server_words import Action
+from sidecar.replies.sources import Templates, loader_of, read_templates
 from sidecar.replies.visible import visible
 from sidecar.replies.words import Explanation
 from sidecar.settings import Settings
@@ -89,23 +84,22 @@ _SLOTS: dict[str, Sequence[str]] = {
 }
 VARIABLES = {name: frozenset(given) for name, given in (_SAMPLES | _SLOTS).items()}
 
-_Source = tuple[str, str | None, Callable[[], bool] | None]  # text, file, whether it is still the same
-_READING = Environment(autoescape=True)  # loaders want one, and make no use of it
-
 # CSP's grammar has no IPv6 literals: a server at http://[::1] can't be named here
 _DEVELOPMENT_FORMS = "http://localhost:* http://127.0.0.1:*"
 
 
 class Pages:
-    """The pages of one configuration. Raises ConfigError for a template of the operator's that can't work."""
+    """The pages of one configuration. Raises ConfigError for a template of the operator's that can't work.
 
-    def __init__(self, settings: Settings) -> None:
-        ours = PackageLoader("sidecar.replies", "templates")
-        theirs = [FileSystemLoader(settings.pages.templates)] if settings.pages.templates else []
-        loader = ChoiceLoader([*theirs, ours, PrefixLoader({"ours": ours})])
-        sources = dict(_sources(loader))
+    `templates`: the operator's, if they have been read already. After this no page reads a file.
+    """
+
+    def __init__(self, settings: Settings, templates: Templates | None = None) -> None:
+        if templates is None:
+            templates = read_templates(settings.pages.templates)
+        loader = loader_of(templates)
         self._environment = Environment(
-            loader=FunctionLoader(lambda name: sources.get(name) or loader.get_source(_READING, name)),
+            loader=loader,
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -133,7 +127,7 @@ class Pages:
         forms = f"'self' https: {_DEVELOPMENT_FORMS}" if development else "'self' https:"
         self._own = security_headers(style, forms=forms)
         self._apps = security_headers(style, forms="'none'", framed_by_its_own_origin=True)
-        if theirs:
+        if templates:
             _refuse([*faults, *self._faults()])
 
     def page(self, status: int, name: str, headers: Iterable[Header] = (), **context: object) -> Reply:
@@ -215,13 +209,6 @@ def security_headers(style: str, *, forms: str, framed_by_its_own_origin: bool =
         (b"cross-origin-opener-policy", b"same-origin"),
         (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), publickey-credentials-get=()"),
     )
-
-
-def _sources(loader: BaseLoader) -> Iterator[tuple[str, _Source]]:
-    """What there is, read at the start: a page must not need a file when descriptors have run out."""
-    for name in loader.list_templates():
-        with suppress(OSError, UnicodeDecodeError, TemplateError):  # reported for those that are used
-            yield name, loader.get_source(_READING, name)
 
 
 def unused(folder: Path) -> list[str]:

@@ -40,7 +40,7 @@ class Feed:
         self, store: Store, *, max_stale: float, now: Callable[[], float] = time.time, interval: float = 1.0
     ) -> None:
         self._store = store
-        self._max_stale = max_stale
+        self.max_stale = max_stale
         self._now = now
         self._interval = interval
         self._store_id: str | None = None
@@ -68,7 +68,7 @@ class Feed:
         A clock that was set back can't say how long ago the store answered. So nothing is known until it
         answers again.
         """
-        return self._heard_at is not None and -_BACK < now - self._heard_at < self._max_stale
+        return self._heard_at is not None and -_BACK < now - self._heard_at < self.max_stale
 
     def ended(self, session_id: str, did: str, signed_in_at: float) -> bool:
         """Whether the session ended early, alone or with all of its account. `session_id`: 32 hex digits."""

@@ -64,6 +64,10 @@ class Reverifier:
         self.pauses: dict[str, tuple[float, float]] = {}  # DID → (not before, length of the pause)
         self._working: asyncio.Task[None] | None = None
 
+    def follow(self, *, max_age: float, retention: float) -> None:
+        """Ask at these ages from the next round on."""
+        self._max_age, self._retention = max_age, retention
+
     def seen(self, did: str) -> None:
         """Remember that someone is here. Called by every check of somebody signed in."""
         if did not in self.waiting and len(self.waiting) < MOST_SEEN:

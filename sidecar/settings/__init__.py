@@ -6,25 +6,14 @@ Doesn't belong here: reading it (config_file/reader.py), what contradicts what (
 how one value is parsed (values.py, addresses.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from sidecar.settings import addresses, values
-
-
-class Setting(NamedTuple):
-    """What a field's annotation says beside its type.
-
-    `parse` turns the TOML value or the environment's text into the type, or raises ValueError; `why` is the
-    field's line in the example; a `secret` may also come from a file, which its twin `…_file` names.
-    """
-
-    parse: Callable[[Any], Any]
-    why: str
-    secret: bool = False
+from sidecar.settings.setting import Setting as Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +232,9 @@ class App:
         tuple[str, ...], Setting(addresses.rules, "as in allow; deny wins. Only a DID denies for good")
     ] = ()
     require_handle: Annotated[bool, Setting(values.boolean, "refuse people with no verified handle")] = False
+    hosts_file: Annotated[
+        Path | None, Setting(values.optional_path, "file with more hosts, one a line; # begins a comment")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +256,14 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     log: Log = field(default_factory=Log)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_files: Mapping[str, Path] = field(default_factory=dict)
     apps: Mapping[str, App] = field(default_factory=dict)
+
+    @property
+    def list_files(self) -> tuple[Path, ...]:
+        """The files of groups and hosts. A change of them alone is followed without a command."""
+        hosts = [app.hosts_file for app in self.apps.values() if app.hosts_file is not None]
+        return (*self.group_files.values(), *hosts)
 
     @property
     def base_url(self) -> str:

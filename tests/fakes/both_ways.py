@@ -19,7 +19,7 @@ from sidecar.check.check import Check
 from sidecar.check.tally import Tally
 from sidecar.entrance import fastpath
 from sidecar.entrance.fastpath import FastPath
-from sidecar.entrance.gate import GATE
+from sidecar.entrance.gate import DOOR
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
@@ -81,7 +81,7 @@ def ask(sidecar: Sidecar, request: httpx.Request, check: Check, shared: fastpath
     config.load()
     gate = sidecar.gate
     door = SimpleNamespace(check=check, check_path=gate.check_path, may_connect=gate.may_connect)
-    state = {GATE: door, fastpath.SHARED: shared}
+    state = {DOOR: SimpleNamespace(gate=door), fastpath.SHARED: shared}
     protocol, wire = Trial(config=config, server_state=ServerState(), app_state=state), Wire()
     protocol.connection_made(wire)
     protocol.data_received(_bytes(request))

@@ -1,12 +1,49 @@
 """A real process that serves, asked over its socket and told to stop."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from pathlib import Path
 
+from sidecar.commands import client_keys
+
 ROOT = Path(__file__).parents[2]
+HOST = "wiki.net"
+SECRET = "s" * 40
+_CONFIG = """
+public_url = "https://auth.wiki.net"
+[server]
+listen = "unix:{folder}/s"
+workers = {workers}
+[client]
+keys_file = "keys.json"
+[session]
+cookie_domain = "wiki.net"
+cookie_secrets_file = "secrets.txt"
+[store]
+path = "{folder}/sidecar.db"
+[pages]
+templates = "pages"
+[apps.wiki]
+hosts = ["wiki.net"]
+allow = {allow}
+"""
+
+
+def write_set(folder: Path, *, workers: int, allow: tuple[str, ...] = ("*",), secret: str = SECRET) -> Path:
+    """A configuration with all that it names, so that a service may be started on it, or reload it."""
+    keys = folder / "keys.json"
+    if not keys.exists():
+        keys.write_text(client_keys.key_set([client_keys.new_key()]))
+    (folder / "secrets.txt").write_text(f"{secret}\n")
+    for each in (keys, folder / "secrets.txt"):
+        each.chmod(0o600)
+    (folder / "pages").mkdir(exist_ok=True)
+    path = folder / "sidecar.toml"
+    path.write_text(_CONFIG.format(folder=folder, workers=workers, allow=json.dumps(allow)))
+    return path
 
 
 class Run:

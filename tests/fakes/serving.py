@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sidecar import logs
+from sidecar.config_file.inputs import Contents, Inputs
 from sidecar.process.serve import serve
-from sidecar.settings import Log, Server, Settings
+from sidecar.settings import Log, Server, Settings, StoreSettings
 
 PUBLIC_URL: list[str] = []
 
@@ -42,13 +43,18 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def create(settings: Settings) -> Any:
+def create(inputs: Inputs) -> Any:
     logs.configure(Log())
-    PUBLIC_URL.append(settings.public_url)
+    PUBLIC_URL.append(inputs.settings.public_url)
     return app
 
 
 if __name__ == "__main__":
     patience = float(os.environ.get("STOP_TIMEOUT", "30"))
     server = Server(listen=sys.argv[1], workers=int(sys.argv[2]), socket_mode=0o600, stop_timeout=patience)
-    sys.exit(serve(Settings(public_url="http://127.0.0.1:8080", server=server), create))
+    folder = Path(sys.argv[1].removeprefix("unix:")).parent
+    store = StoreSettings(path=folder / "db")
+    inputs = Inputs(
+        Settings(public_url="http://127.0.0.1:8080", server=server, store=store), Contents("", {})
+    )
+    sys.exit(serve(inputs, lambda _: inputs, create))

@@ -22,7 +22,7 @@ from sidecar.app import Sidecar
 from sidecar.entrance import fastpath
 from sidecar.entrance.connection import Connection
 from sidecar.entrance.fastpath import FastPath
-from sidecar.entrance.gate import GATE, MAX_HEADERS
+from sidecar.entrance.gate import DOOR, MAX_HEADERS
 from sidecar.replies.reply import Reply
 from sidecar.request import forwarded
 from sidecar.sessions.cookie import Session
@@ -437,7 +437,7 @@ def connection(sidecar: Sidecar) -> tuple[FastPath, Wire]:
     """A connection without a socket."""
     config = uvicorn.Config(sidecar, http=FastPath, ws="none", lifespan="off", log_config=None)
     config.load()
-    protocol = FastPath(config=config, server_state=ServerState(), app_state={GATE: sidecar.gate})
+    protocol = FastPath(config=config, server_state=ServerState(), app_state={DOOR: sidecar})
     return protocol, Wire()
 
 

@@ -27,6 +27,7 @@ from sidecar.atproto import errors
 from sidecar.commands import cli, init
 from sidecar.commands.doctor import examine
 from sidecar.config_file import reader
+from sidecar.config_file.names import sections, settings_of, variable
 from sidecar.settings import App, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,7 @@ MODULES = [name for name in TRACKED if name.startswith("sidecar/") and name.ends
 SNIPPETS = "Caddyfile.example", "config/Caddyfile.renew-on-any-request"
 # On an operator's machine or on a server, not here.
 ELSEWHERE = {init.CONFIG, init.KEYS, init.SECRETS, "oauth-client-metadata.json", "did.json"}
+ELSEWHERE |= {"family.txt", "wiki-hosts.txt"}  # lists of an operator
 
 SETTINGS = Settings(public_url="https://auth.sidecar.internal")
 
@@ -155,7 +157,7 @@ def names_in(module: Path) -> frozenset[str]:
 def is_setting(section: str, key: str) -> bool:
     if section == "apps":
         return True  # `apps.NAME`
-    return section in reader.sections() and key in reader.settings_of(reader.sections()[section])
+    return section in sections() and key in settings_of(sections()[section])
 
 
 @each_module
@@ -231,10 +233,8 @@ def test_the_librarys_examples_use_what_there_is() -> None:
 
 @each_text
 def test_every_setting_exists(name: str) -> None:
-    sections = "|".join(reader.sections())
-    for section, key in re.findall(
-        rf"(?<![\w./-])({sections})\.([a-z_]+)\b(?![/(])", "\n".join(code_of(name))
-    ):
+    listed = "|".join(sections())
+    for section, key in re.findall(rf"(?<![\w./-])({listed})\.([a-z_]+)\b(?![/(])", "\n".join(code_of(name))):
         if key not in FILE_ENDINGS and (name.endswith(".md") or "_" in key):
             assert is_setting(section, key) or (section, key) in ATTRIBUTES, f"{section}.{key}"
 
@@ -253,9 +253,9 @@ ATTRIBUTES = {
 @each_module
 def test_every_setting_that_a_message_names_exists(name: str) -> None:
     """As in "…; set it to "sqlite", or server.workers to 1". Keys of one word could be anything."""
-    sections = "|".join(reader.sections())
+    listed = "|".join(sections())
     for text in strings_of(name):
-        for section, key in re.findall(rf"(?<![\w./{{-])({sections})\.([a-z]+_[a-z_]+)\b(?!\()", text):
+        for section, key in re.findall(rf"(?<![\w./{{-])({listed})\.([a-z]+_[a-z_]+)\b(?!\()", text):
             known = any(key in names_in(each) for each in modules_called(section))
             assert is_setting(section, key) or known, f"{section}.{key}"
 
@@ -264,28 +264,19 @@ def test_every_setting_that_a_message_names_exists(name: str) -> None:
 def test_every_key_of_a_toml_block_exists(page: str) -> None:
     for block in re.findall(r"^```toml\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL):
         for key, value in tomllib.loads(block).items():
-            known = {name: set(reader.settings_of(cls)) for name, cls in reader.sections().items()}
+            known = {name: set(settings_of(cls)) for name, cls in sections().items()}
             if key == "apps":
-                assert all(set(app) <= set(reader.settings_of(App)) for app in value.values())
+                assert all(set(app) <= set(settings_of(App)) for app in value.values())
             elif key != "groups":
-                assert key in known or key in reader.settings_of(Settings), key
+                assert key in known or key in settings_of(Settings), key
                 assert not isinstance(value, dict) or set(value) <= known[key], value
 
 
 def variables() -> set[str]:
     """Those that the sidecar reads, and those that Caddy reads."""
-    ours = {
-        reader.variable(name, key)
-        for name, cls in reader.sections().items()
-        for key in reader.settings_of(cls)
-    }
+    ours = {variable(name, key) for name, cls in sections().items() for key in settings_of(cls)}
     caddys = {each for name in SNIPPETS for each in re.findall(r"\{\$(\w+)", text_of(name))}
-    return (
-        ours
-        | caddys
-        | {reader.variable("", key) for key in reader.settings_of(Settings)}
-        | {"SIDECAR_CONFIG"}
-    )
+    return ours | caddys | {variable("", key) for key in settings_of(Settings)} | {"SIDECAR_CONFIG"}
 
 
 @pytest.mark.parametrize("name", [*PAGES, *CONFIGS, *MODULES])

@@ -1,5 +1,6 @@
 """The systemd unit: valid, hardened, and in step with `sidecar init --systemd`."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from sidecar.commands import cli, init
+from sidecar.config_file import files
 from sidecar.settings import Server
+from tests.fakes.as_user import NOBODY_ELSE, make_reachable, run_as
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "config" / "sidecar.service"
+SYSUSERS = ROOT / "config" / "sidecar.sysusers"
+SERVICE = NOBODY_ELSE
 TEXT = UNIT.read_text("utf-8")
 MOST_EXPOSURE = 2.0  # of 10, as `systemd-analyze security` counts
 
@@ -44,11 +49,49 @@ def test_the_unit_is_hardened(analyze: str) -> None:
     assert float(found[1]) <= MOST_EXPOSURE
 
 
-def test_the_unit_hands_over_every_file_that_init_writes() -> None:
-    assert value("LoadCredential") == [
-        f"{n}:/etc/sidecar/{n}" for n in (init.CONFIG, init.KEYS, init.SECRETS)
-    ]
-    assert value("ExecStart") == [f"/usr/local/bin/sidecar serve --config %d/{init.CONFIG}"]
+def test_the_unit_reads_the_files_where_init_writes_them_also_at_a_reload() -> None:
+    config = f"--config /etc/sidecar/{init.CONFIG}"
+    assert value("ExecStart") == [f"/usr/local/bin/sidecar serve {config}"]
+    assert value("ExecReload") == [f"/usr/local/bin/sidecar reload {config}"]
+
+
+def test_the_unit_runs_as_the_user_that_sysusers_makes() -> None:
+    (line,) = [line for line in SYSUSERS.read_text("utf-8").splitlines() if not line.startswith("#")]
+    kind, name, *_ = line.split()
+    assert (kind, [name]) == ("u", value("User"))
+    assert value("Group") == [name] == [files.SERVICE_GROUP]
+
+
+def test_systemd_can_read_the_file_of_the_user(tmp_path: Path) -> None:
+    command = ["systemd-sysusers", "--dry-run", f"--root={tmp_path}", str(SYSUSERS)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def shared(folder: Path, mode: int) -> list[Path]:
+    """As `init --systemd` writes it where the group is there: owner root, and the group of the service."""
+    init.init(folder / "etc", init.Plan("https://auth.sidecar.internal"))
+    config = folder / "etc" / init.CONFIG
+    config.write_text(config.read_text() + f'[store]\npath = "{folder}/state/sidecar.db"\n')
+    written = [folder / "etc" / name for name in (init.CONFIG, init.KEYS, init.SECRETS)]
+    for path, each in [(folder / "etc", 0o750), *((path, mode) for path in written)]:
+        os.chown(path, 0, SERVICE)
+        path.chmod(each)
+    (folder / "state").mkdir()
+    os.chown(folder / "state", SERVICE, SERVICE)
+    make_reachable(folder)
+    return written
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a service as somebody else")
+@pytest.mark.parametrize(("mode", "code"), [(0o640, 0), (0o440, 0), (0o644, 78), (0o660, 78)])
+def test_the_user_of_the_service_reads_what_root_shares_with_its_group_and_no_more(
+    tmp_path: Path, mode: int, code: int
+) -> None:
+    shared(tmp_path, mode)
+    config = str(tmp_path / "etc" / init.CONFIG)
+    found, said = run_as(SERVICE, lambda: cli.main(["check-config", "--config", config]))
+    assert found == code, said
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/deployment.md"])

@@ -29,7 +29,7 @@ pkce.py              verifier and challenge
 from typing import TYPE_CHECKING
 
 from .client_metadata import client_metadata, loopback_client
-from .keys import KeySet, generate_key, load_keys
+from .keys import KeySet, generate_key, load_keys, parse_keys, read_keys
 from .models import Client, Grant, PendingSignIn, Prompt, SignedIn, SignInFailed
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ __all__ = [
     "generate_key",
     "load_keys",
     "loopback_client",
+    "parse_keys",
+    "read_keys",
 ]
 
 

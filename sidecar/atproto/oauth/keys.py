@@ -37,6 +37,11 @@ def generate_key() -> Jwk:
 
 def load_keys(path: Path) -> "KeySet":
     """The keys in a file: a JWK set, or a single JWK. Raises ValueError, which says how to fix it."""
+    return parse_keys(read_keys(path), path)
+
+
+def read_keys(path: Path) -> str:
+    """The text of a file of keys. Raises ValueError if it can't be read, or if others can read it."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
@@ -46,6 +51,11 @@ def load_keys(path: Path) -> "KeySet":
         raise ValueError(f"{path} isn't a text file; put a JWK set there") from exc
     if mode & 0o037:  # group may read: that is how systemd hands over credentials
         raise ValueError(f"{path} has mode {mode:04o}, so others can read the keys; run: chmod 600 {path}")
+    return text
+
+
+def parse_keys(text: str, path: Path) -> "KeySet":
+    """The keys in that text, which came from that file. Raises ValueError."""
     try:
         return KeySet.from_jwks(json.loads(text))
     except json.JSONDecodeError as exc:  # its own text quotes nothing, but its `doc` is the file

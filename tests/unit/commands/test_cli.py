@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar import __version__
-from sidecar.commands import caddy, cli, client_keys, init
+from sidecar.commands import caddy, cli, client_keys, init, terminal
 from sidecar.commands.doctor import examine
+from sidecar.config_file.inputs import Inputs
 from sidecar.errors import ConfigError
 from sidecar.process import serve
 from sidecar.settings import Settings
@@ -72,22 +74,22 @@ def test_python_m_sidecar_is_the_command() -> None:
 def test_the_named_file_comes_first_then_the_environment_then_the_usual_places(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cli.config_path(None) == Path("sidecar.toml")
+    assert terminal.config_path(None) == Path("sidecar.toml")
     monkeypatch.setenv("SIDECAR_CONFIG", "/from/environment.toml")
-    assert cli.config_path(None) == Path("/from/environment.toml")
-    assert cli.config_path(Path("named.toml")) == Path("named.toml")
+    assert terminal.config_path(None) == Path("/from/environment.toml")
+    assert terminal.config_path(Path("named.toml")) == Path("named.toml")
 
 
 def test_without_any_file_the_environment_alone_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "CANDIDATES", (Path("none.toml"),))
-    assert cli.config_path(None) is None
+    monkeypatch.setattr(terminal, "CANDIDATES", (Path("none.toml"),))
+    assert terminal.config_path(None) is None
 
 
 @pytest.mark.parametrize("command", ["serve", "check-config", "doctor"])
 def test_without_a_file_and_a_public_url_it_says_where_it_looked_and_what_makes_one(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    monkeypatch.setattr(cli, "CANDIDATES", (Path("sidecar.toml"), elsewhere / "etc" / "sidecar.toml"))
+    monkeypatch.setattr(terminal, "CANDIDATES", (Path("sidecar.toml"), elsewhere / "etc" / "sidecar.toml"))
     assert cli.main([command]) == cli.FAULTY_CONFIG
     first = capsys.readouterr().err.splitlines()[0]
     for words in (f"{elsewhere}/sidecar.toml", f"{elsewhere}/etc/sidecar.toml", "--config", "`sidecar init`"):
@@ -245,19 +247,19 @@ def test_keygen_says_in_one_line_what_is_wrong(elsewhere: Path, capsys: pytest.C
 def test_serve_hands_over_the_settings(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def serving(settings: Settings) -> int:
-        seen.append(settings.public_url)
+    def serving(given: Inputs, reread: Callable[[tuple[str, ...]], Inputs]) -> int:
+        seen.extend([given.settings.public_url, reread(("s" * 32,)).settings.session.cookie_secrets])
         return 0
 
     monkeypatch.setattr(serve, "serve", serving)
     assert cli.main(["serve", "--config", str(file)]) == cli.OK
-    assert seen == ["http://127.0.0.1:8080"]
+    assert seen == ["http://127.0.0.1:8080", ("s" * 32,)]
 
 
 def test_an_address_in_use_is_one_line_and_exit_code_1(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def taken(settings: Settings) -> int:
+    def taken(*_: object) -> int:
         raise ConfigError(["server.listen: 127.0.0.1:9180: Address already in use; stop what is there"])
 
     monkeypatch.setattr(serve, "serve", taken)

@@ -15,7 +15,7 @@ import pytest
 
 from sidecar.access.policy import Policy
 from sidecar.commands import client_keys
-from sidecar.config_file import advice, example, files, reader
+from sidecar.config_file import advice, example, files, names, reader
 from sidecar.errors import ConfigError
 from sidecar.settings import App, Settings
 
@@ -84,16 +84,14 @@ def test_without_a_file_the_environment_is_enough() -> None:
 
 def test_every_setting_of_every_section_can_be_set_in_the_environment(write: Write) -> None:
     environ = {"SIDECAR_PUBLIC_URL": "https://auth.wiki.net", "SIDECAR_PREFIX": "/auth"}
-    for name, section in reader.sections().items():
-        for key in reader.settings_of(section):
+    for name, section in names.sections().items():
+        for key in names.settings_of(section):
             default = next(each.default for each in fields(section) if each.name == key)
-            written = example.literal(default, reader.settings_of(section)[key])
+            written = example.literal(default, names.settings_of(section)[key])
             plain = tomllib.loads(f"x = {written}")["x"]
             if isinstance(plain, list):
                 plain = ",".join(f"{p['name']}={p['url']}" if isinstance(p, dict) else p for p in plain)
-            environ[reader.variable(name, key)] = (
-                str(plain).lower() if isinstance(plain, bool) else str(plain)
-            )
+            environ[names.variable(name, key)] = str(plain).lower() if isinstance(plain, bool) else str(plain)
     environ["SIDECAR_SESSION_COOKIE_SECRETS"] = SECRET
     settings = reader.load(write(""), environ)
     assert settings == Settings(
@@ -425,8 +423,8 @@ def test_an_empty_variable_takes_no_secret_away(write: Write) -> None:
 
 
 def test_every_secret_setting_can_come_from_a_file() -> None:
-    for section in reader.sections().values():
-        known = reader.settings_of(section)
+    for section in names.sections().values():
+        known = names.settings_of(section)
         assert all(f"{key}_file" in known for key, setting in known.items() if setting.secret)
 
 
@@ -821,18 +819,18 @@ def test_the_reference_is_made_from_the_settings() -> None:
 
 def test_every_setting_is_in_the_example_and_in_the_reference() -> None:
     shown, reference = example.example(), example.reference()
-    sections: list[type[Any]] = [Settings, App, *reader.sections().values()]
+    sections: list[type[Any]] = [Settings, App, *names.sections().values()]
     for section in sections:
-        for key, setting in reader.settings_of(section).items():
+        for key, setting in names.settings_of(section).items():
             assert re.search(rf"^#?{key} = ", shown, re.MULTILINE)
             assert f"| `{key}` |" in reference
             assert setting.why in shown
 
 
 def test_every_field_of_every_section_is_a_setting() -> None:
-    sections: list[type[Any]] = [App, *reader.sections().values()]
+    sections: list[type[Any]] = [App, *names.sections().values()]
     for section in sections:
-        assert set(reader.settings_of(section)) == {each.name for each in fields(section)}
+        assert set(names.settings_of(section)) == {each.name for each in fields(section)}
 
 
 def test_the_example_loads_as_it_stands(write: Write) -> None:
@@ -848,7 +846,7 @@ def test_the_example_shows_the_true_defaults(write: Write) -> None:
     )
     assert everything == defaults
     document = tomllib.loads(uncommented)
-    for name, section in reader.sections().items():
+    for name, section in names.sections().items():
         assert set(document[name]) == {each.name for each in fields(section) if each.default is not MISSING}
 
 
@@ -856,7 +854,7 @@ def test_the_example_shows_the_true_defaults(write: Write) -> None:
     ("seconds", "text"), [(60.0, "60s"), (120.0, "2m"), (86400.0, "24h"), (172800.0, "2d"), (1.5, "1.5s")]
 )
 def test_a_duration_is_shown_in_its_largest_whole_unit(seconds: float, text: str) -> None:
-    setting = reader.settings_of(reader.sections()["session"])["idle"]
+    setting = names.settings_of(names.sections()["session"])["idle"]
     assert json.loads(example.literal(seconds, setting)) == text
     assert setting.parse(text) == seconds
 
@@ -887,6 +885,8 @@ def test_the_examples_in_the_documentation_load(write: Write, tmp_path: Path) ->
             text = re.sub(
                 r"\bexample\.(net|com|org)\b", "sidecar-\\1.net", block
             )  # reserved names are refused
+            for name in re.findall(r'file = "(family.txt|wiki-hosts.txt)"', text):
+                (tmp_path / name).touch()
             environ = {} if "cookie_secrets" in block else {"SIDECAR_SESSION_COOKIE_SECRETS": SECRET}
             text = text if "public_url" in text else least + text
             settings = reader.load(write(text), environ)

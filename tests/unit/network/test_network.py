@@ -38,7 +38,7 @@ def world() -> FakeNetwork:
 @pytest.fixture
 def network(world: FakeNetwork) -> Network:
     settings = Settings(public_url="http://127.0.0.1:8080")
-    return Network(settings, client(settings), transport=world, resolve=world.resolve)
+    return Network(settings, client(settings, ""), transport=world, resolve=world.resolve)
 
 
 async def test_two_first_questions_at_once_share_one_cache(world: FakeNetwork, network: Network) -> None:

@@ -5,7 +5,6 @@ import gc
 import os
 import pickle
 import signal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ import pytest
 from uvicorn.config import STARTUP_FAILURE
 
 from sidecar import app
+from sidecar.config_file.inputs import Contents, Inputs
 from sidecar.process import serve
+from sidecar.process.orders import Serving
 from sidecar.settings import Client, Server, Session, Settings, StoreSettings
 from tests.fakes.running import Run
 
@@ -43,23 +44,6 @@ async def test_a_running_request_is_finished_before_the_end(run: Run) -> None:
     await asyncio.to_thread(run.slow.write_bytes, b"go on")
     assert (await asking).startswith("HTTP/1.1 200")
     assert await run.ended() == 0
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_sighup_ends_nobody_and_the_log_says_that_it_changes_nothing(run: Run, workers: int) -> None:
-    await run.start(workers=workers)
-    for _ in range(workers):
-        await run.says("Started server process")
-    before = (await run.ask()).rpartition("\r\n")[2]
-    run.process.send_signal(signal.SIGHUP)
-    assert "sighup_ignored" in await run.says("SIGHUP")
-    if workers > 1:
-        os.kill(int(before.split()[0]), signal.SIGHUP)  # as a terminal does, which signals every process
-    answers = [await run.ask() for _ in range(4)]
-    assert all(answer.startswith("HTTP/1.1 200") for answer in answers)
-    if workers == 1:
-        assert answers[0].endswith(before)
-    assert await run.stop() == 0
 
 
 async def test_a_restart_that_overlaps_leaves_the_new_process_its_socket(run: Run, tmp_path: Path) -> None:
@@ -103,13 +87,14 @@ async def test_an_app_that_cannot_start_is_exit_code_1(run: Run, workers: int) -
 
 def test_uvicorn_runs_without_what_costs_or_harms() -> None:
     server = Server(workers=3, keep_alive=150.5, stop_timeout=20)
-    config = serve.uvicorn_config(server, partial(serve.worker_app, Settings(public_url="https://a.net")))
+    inputs = Inputs(Settings(public_url="https://a.net"), Contents("", {}))
+    config = serve.uvicorn_config(server, Serving(serve.worker_app, inputs).make)
     assert config.workers == 3
     assert (config.ws, config.lifespan) == ("none", "on")
     assert [config.access_log, config.proxy_headers, config.server_header, config.date_header] == [False] * 4
     assert (config.timeout_keep_alive, config.timeout_graceful_shutdown) == (151, 20)
     handed_down: Any = pickle.loads(pickle.dumps(config)).app
-    assert handed_down.args == (Settings(public_url="https://a.net"),)
+    assert handed_down.__self__.inputs == inputs
 
 
 def test_a_worker_looks_for_garbage_rarely() -> None:
@@ -120,7 +105,7 @@ def test_a_worker_looks_for_garbage_rarely() -> None:
         store=StoreSettings(kind="memory"),
     )
     try:
-        serve.worker_app(settings)
+        serve.worker_app(Inputs(settings, Contents("", {})))
         assert gc.get_threshold() == (10_000, 20, 20)
     finally:
         gc.set_threshold(*before)
@@ -130,9 +115,9 @@ def test_a_worker_that_cannot_be_made_tells_uvicorn_not_to_try_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = Client(keys_file=tmp_path / "client-keys.json")
-    broken.keys_file.write_text("nonsense")
     session = Session(cookie_secrets=("s" * 40,))
+    settings = Settings(public_url="https://auth.wiki.net", client=broken, session=session)
     with pytest.raises(SystemExit) as end:
-        app.create(Settings(public_url="https://auth.wiki.net", client=broken, session=session))
+        app.create(Inputs(settings, Contents("nonsense", {})))
     assert end.value.code == STARTUP_FAILURE
     assert "client-keys.json" in vars(caplog.records[-1])["reason"]
