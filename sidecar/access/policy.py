@@ -67,6 +67,21 @@ class Policy:
         return _UNKNOWN_HOST if app is None else app.decide(principal)
 
 
+def matching(
+    rules: Iterable[str], groups: Mapping[str, tuple[str, ...]], principal: Principal
+) -> tuple[str, ...]:
+    """The first of the rules that means this person, and behind a group its member; empty if none does."""
+    handle = None if principal.handle is None else _usable_handle(principal.handle)
+    for rule in rules:
+        if rule.startswith("@"):
+            members = matching(groups.get(rule[1:], ()), {}, principal)
+            if members:
+                return (rule, *members)
+        elif _Rules([rule], {}).match(principal.did, handle):
+            return (rule,)
+    return ()
+
+
 _UNKNOWN_HOST = Decision(allowed=False, app="", reason="unknown_host")
 
 

@@ -83,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     groups = commands.add_parser("groups", parents=[configured], help="print who may pass where")
     groups.set_defaults(run=_running("groups"))
 
+    explain = commands.add_parser(
+        "explain", parents=[configured], help="say what the check would answer a person, and why"
+    )
+    explain.add_argument("--as", dest="who", metavar="HANDLE|DID", help="the person")
+    explain.add_argument("--url", metavar="URL", help="the address that they open")
+    explain.add_argument("--cookie", metavar="-", help="judge a Cookie header from standard input")
+    explain.set_defaults(run=_running("explain"))
+
     init = commands.add_parser(
         "init", help="write a configuration and its secrets; print the lines for Caddy"
     )

@@ -83,6 +83,9 @@ def caddyfile(settings: Settings) -> str:
             sites.setdefault(host, []).append("import atproto 127.0.0.1:3000 # the app's own address")
     if len(sites[settings.public_host]) == 1:  # no app has its front page
         sites[settings.public_host].insert(0, f"redir / {settings.prefix}/")
+    for lines in sites.values():
+        if any(line.startswith("import atproto ") for line in lines):
+            lines.append("import atproto-down")
     blocks = [_site(f"{settings.scheme}://{host}", lines) for host, lines in sites.items()]
     return "\n".join([_snippets(settings), *blocks])
 

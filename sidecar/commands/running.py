@@ -1,18 +1,25 @@
-"""Commands for a sidecar that runs: reload, allow, deny, groups.
+"""Commands for a sidecar that runs: reload, allow, deny, groups, explain.
 
 Owns: what they do in which order, and what they say.
 Doesn't belong here: the channel (process/control.py), files of groups (people.py).
 """
 
 import argparse
+import asyncio
 import os
+import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
+from sidecar.access.policy import Principal
+from sidecar.commands import explain as about
 from sidecar.commands import people
 from sidecar.commands.terminal import FAILED, FAULTY_CONFIG, OK, complain, config_path, load, say
-from sidecar.config_file import reader
+from sidecar.config_file import inputs, reader
 from sidecar.process import control
+from sidecar.sessions.cookie import Session
+from sidecar.settings import Settings
 
 
 def reload(arguments: argparse.Namespace) -> int:
@@ -83,3 +90,34 @@ def groups(arguments: argparse.Namespace) -> int:
     for line in people.rules(settings):
         print(line)
     return OK
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    path, settings = load(arguments)
+    if arguments.cookie is not None:
+        if arguments.cookie != "-":
+            raise ValueError("a cookie opens apps, and other people see a command line; use --cookie - <FILE")
+        for line in about.about_cookie(sys.stdin.read(), settings, time.time(), _ended(settings)):
+            print(line)
+        return OK
+    if not (arguments.who and arguments.url):
+        raise ValueError("name a person and an address: sidecar explain --as HANDLE|DID --url URL")
+    address = about.read_url(arguments.url, settings)
+    person = people.find(settings, arguments.who)
+    given = inputs.Inputs(settings, inputs.contents(settings))
+    print(f"person: {person}")
+    for line in asyncio.run(about.answers(given, Principal(person.did, person.handle), address, path)):
+        print(line)
+    return OK
+
+
+def _ended(settings: Settings) -> about.Ended:
+    def ended(session: Session) -> bool | None:
+        try:
+            answer = control.ask(control.path_of(settings), "ended", session=session._asdict())
+        except control.NotRunningError:
+            return None
+        known: bool | None = answer["ended"]
+        return known
+
+    return ended

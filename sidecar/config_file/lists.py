@@ -24,7 +24,7 @@ def read(path: Path, parse: Callable[[list[str]], tuple[str, ...]]) -> tuple[str
     faults = []
     for number, line in enumerate(_lines(path), start=1):
         try:
-            found += parse([entry]) if (entry := _entry(line)) else ()
+            found += parse([entry]) if (entry := entry_of(line)) else ()
         except ValueError as error:
             faults.append(f"{path} line {number}: {error}")
     if faults:
@@ -34,14 +34,14 @@ def read(path: Path, parse: Callable[[list[str]], tuple[str, ...]]) -> tuple[str
 
 def lines(path: Path) -> list[tuple[str, str]]:
     """Every entry with its comment. Raises FaultyEntries, OSError."""
-    found = [(_entry(line), line.partition("#")[2].strip()) for line in _lines(path)]
+    found = [(entry_of(line), line.partition("#")[2].strip()) for line in _lines(path)]
     return [(entry, comment) for entry, comment in found if entry]
 
 
 def add(path: Path, entry: str, comment: str) -> bool:
     """Add an entry, with a comment behind it; False if it is there already. Raises OSError."""
     lines = _lines(path)
-    if any(_entry(line) == entry for line in lines):
+    if any(entry_of(line) == entry for line in lines):
         return False
     _write(path, [*lines, f"{entry}  # {comment}" if comment else entry])
     return True
@@ -50,8 +50,8 @@ def add(path: Path, entry: str, comment: str) -> bool:
 def remove(path: Path, entries: set[str]) -> list[str]:
     """Take entries out, each with its comment; those that were there. Raises OSError."""
     lines = _lines(path)
-    kept = [line for line in lines if _entry(line) not in entries]
-    found = [_entry(line) for line in lines if _entry(line) in entries]
+    kept = [line for line in lines if entry_of(line) not in entries]
+    found = [entry_of(line) for line in lines if entry_of(line) in entries]
     if found:
         _write(path, kept)
     return found
@@ -65,7 +65,8 @@ def _lines(path: Path) -> list[str]:
         raise FaultyEntries([f"{path}: not UTF-8; save it in that encoding"], ()) from error
 
 
-def _entry(line: str) -> str:
+def entry_of(line: str) -> str:
+    """Without its comment; "" if there is none."""
     return _COMMENT.sub("", line).strip()
 
 

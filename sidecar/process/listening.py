@@ -1,14 +1,18 @@
-"""The socket we listen on, bound before uvicorn starts.
+"""The socket we listen on, there before uvicorn starts: bound by us, or handed over by systemd.
 
 Owns: TCP and unix sockets; that a unix socket has its mode and owner before anything can connect; the stale
 socket of a run that was killed; that the end of a run deletes no socket but its own.
 Doesn't belong here: what is served on it (serve.py).
+
+A socket of systemd (`LISTEN_FDS`, sd_listen_fds(3)) stays systemd's: it listens on while we restart, and we
+change nothing about it.
 """
 
 import os
 import shutil
 import socket
 import stat
+from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +20,29 @@ from sidecar.errors import ConfigError
 from sidecar.settings import Server
 
 _BACKLOG = 2048
+_FIRST_HANDED_OVER = 3  # SD_LISTEN_FDS_START
 _NO_PERMISSION = 0o777  # as umask
 
 
+class Listener:
+    """A listening `socket`. Raises ConfigError, one line, if there can't be one."""
+
+    def __init__(self, server: Server, environ: MutableMapping[str, str] = os.environ) -> None:
+        handed_over = _handed_over(server, environ)
+        self.socket = handed_over or bind(server)
+        path = None if handed_over else server.socket_path
+        self._file = None if path is None else SocketFile(path)
+
+    def close(self) -> None:
+        """Listen no more, and delete the unix socket if we have made it."""
+        if self._file is not None:
+            self._file.remove()
+        self.socket.close()
+
+
 def bind(server: Server) -> socket.socket:
-    """A listening socket. Raises ConfigError, one line, if there can't be one."""
-    path = socket_path(server)
+    """A socket of our own. Raises ConfigError, one line, if there can't be one."""
+    path = server.socket_path
     try:
         return _bind_tcp(server.listen) if path is None else _bind_unix(path, server)
     except (OSError, LookupError) as error:  # LookupError: an owner that doesn't exist
@@ -29,9 +50,31 @@ def bind(server: Server) -> socket.socket:
         raise ConfigError([f"server.listen: {server.listen}: {reason}; {_remedy(error)}"]) from error
 
 
-def socket_path(server: Server) -> Path | None:
-    """Path of the unix socket, or None for TCP."""
-    return server.socket_path
+def _handed_over(server: Server, environ: MutableMapping[str, str]) -> socket.socket | None:
+    """The socket that systemd has made for us, if it has."""
+    meant_for_us = environ.pop("LISTEN_PID", "") == str(os.getpid())
+    count = environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", None)
+    if not meant_for_us:
+        return None
+    if count != "1":
+        raise ConfigError([f"server.listen: systemd handed over {count} sockets; name one ListenStream="])
+    made = socket.socket(fileno=_FIRST_HANDED_OVER)
+    made.set_inheritable(False)
+    where = _address(made)
+    if where != server.listen:
+        made.detach()
+        text = f"systemd listens at {where}, and the setting says {server.listen}; make both the same"
+        raise ConfigError([f"server.listen: {text}"])
+    return made
+
+
+def _address(listening: socket.socket) -> str:
+    """As `server.listen` has it."""
+    name = listening.getsockname()
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if listening.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
 
 
 class SocketFile:

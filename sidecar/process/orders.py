@@ -18,10 +18,11 @@ from starlette.types import ASGIApp
 from sidecar import logs
 from sidecar.config_file.inputs import Inputs
 from sidecar.errors import ConfigError, SidecarError
+from sidecar.sessions.cookie import Session
 
 log = logging.getLogger("sidecar")
 
-PREPARE, SWITCH, DROP, END = "prepare", "switch", "drop", "end"
+PREPARE, SWITCH, DROP, END, ENDED = "prepare", "switch", "drop", "end", "ended"
 _PATIENCE = 30.0  # seconds for a worker to obey
 
 MakeApp = Callable[[Inputs], ASGIApp]
@@ -73,6 +74,11 @@ class Serving:
             return [str(error)]
         return []
 
+    def ended(self, session: Session) -> bool:
+        """Whether the session was ended early, as far as this process knows."""
+        known: bool = self._app.feed.ended(session.id, session.did, session.signed_in_at)
+        return known
+
 
 class Orders:
     """The pipe to one worker, made before its process is."""
@@ -80,12 +86,12 @@ class Orders:
     def __init__(self) -> None:
         self._ours, self._theirs = Pipe()
 
-    def give(self, order: str, about: Inputs | str | None = None) -> None:
+    def give(self, order: str, about: Inputs | Session | str | None = None) -> None:
         """Send an order. Raises OSError if the worker is gone."""
         self._ours.send((order, about))
 
-    def obeyed(self) -> list[str] | None:
-        """What went wrong, empty if nothing did; None if the worker doesn't answer."""
+    def obeyed(self) -> Any:
+        """What the method of `Serving` returns; None if the worker doesn't answer."""
         try:
             return self._ours.recv() if self._ours.poll(_PATIENCE) else None
         except (OSError, EOFError):
@@ -104,16 +110,18 @@ def _obey(connection: Connection, serving: Serving) -> None:
     while True:
         try:
             order, about = connection.recv()
-            faults: list[str] = []
+            answer: list[str] | bool = []
             if order == PREPARE:
-                faults = serving.prepare(about)
+                answer = serving.prepare(about)
             elif order == END:
-                faults = serving.end(about)
+                answer = serving.end(about)
+            elif order == ENDED:
+                answer = serving.ended(about)
             elif order == SWITCH:
                 serving.switch()
                 logs.configure(serving.inputs.settings.log)
             else:
                 serving.drop()
-            connection.send(faults)
+            connection.send(answer)
         except (OSError, EOFError):
             return

@@ -17,6 +17,7 @@ from sidecar import logs
 from sidecar.config_file import advice
 from sidecar.config_file.inputs import Inputs
 from sidecar.errors import ConfigError
+from sidecar.sessions.cookie import Session
 from sidecar.settings import Settings
 
 log = logging.getLogger("sidecar")
@@ -45,6 +46,10 @@ class Workers(Protocol):
 
     def end(self, did: str) -> list[str]:
         """End every session of an account; what went wrong, empty if nothing did."""
+        ...
+
+    def ended(self, session: Session) -> bool | None:
+        """Whether it was ended early; None if nobody can say."""
         ...
 
 

@@ -27,11 +27,12 @@ from sidecar.config_file import advice
 from sidecar.config_file.inputs import Inputs
 from sidecar.entrance import fastpath
 from sidecar.process.control import Control, Message, path_of
-from sidecar.process.listening import SocketFile, bind, socket_path
+from sidecar.process.listening import Listener
 from sidecar.process.orders import MakeApp, Serving
 from sidecar.process.reload import Reload, Reread, Workers
 from sidecar.process.watch import Watch
 from sidecar.process.workers import Supervisor
+from sidecar.sessions.cookie import Session
 from sidecar.settings import Server
 
 log = logging.getLogger("sidecar")
@@ -58,21 +59,16 @@ def serve(inputs: Inputs, reread: Reread, make_app: MakeApp = worker_app) -> int
     """
     settings = inputs.settings
     logs.configure(settings.log)
-    listener = bind(settings.server)
-    path = socket_path(settings.server)
-    file = None if path is None else SocketFile(path)
+    listener = Listener(settings.server)
     log.info("listening", extra={"event": "listening", "address": settings.server.listen})
     for warning in advice.warnings(settings):
         log.warning(warning, extra={"event": "config_warning"})
     serving = Serving(make_app, inputs)
     config = uvicorn_config(settings.server, serving.make)
     try:
-        if config.workers > 1:
-            return _supervise(config, listener, serving, reread)
-        return _run(config, listener, serving, reread)
+        run = _supervise if config.workers > 1 else _run
+        return run(config, listener.socket, serving, reread)
     finally:
-        if file is not None:
-            file.remove()
         listener.close()
 
 
@@ -92,7 +88,11 @@ def _controlled(workers: Workers, serving: Serving, reread: Reread) -> Iterator[
             log.info("sessions ended", extra={"event": "sessions_ended", "did": did, "why": "command"})
         return {"faults": faults}
 
-    control = Control(path_of(serving.inputs.settings), {"reload": by_command, "end": end})
+    def ended(message: Message) -> Message:
+        return {"ended": workers.ended(Session(**message["session"]))}
+
+    commands = {"reload": by_command, "end": end, "ended": ended}
+    control = Control(path_of(serving.inputs.settings), commands)
     watch = Watch(lambda: reload.inputs.settings.list_files, lambda: reload.reload("a list changed"))
     control.start()
     watch.start()

@@ -19,13 +19,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from sidecar.config_file.inputs import Inputs
-from sidecar.process.orders import DROP, END, PREPARE, SWITCH, Orders, Serving
+from sidecar.process.orders import DROP, END, ENDED, PREPARE, SWITCH, Orders, Serving
+from sidecar.sessions.cookie import Session
 
 log = logging.getLogger("sidecar")
 
@@ -160,15 +162,24 @@ class Supervisor(Multiprocess):
 
     def end(self, did: str) -> list[str]:
         """End every session of an account: one worker writes it down, and all follow."""
+        faults: list[str] | None = self._ask_one(END, did)
+        return ["no worker answers; try again in a moment"] if faults is None else faults
+
+    def ended(self, session: Session) -> bool | None:
+        """Whether it was ended early; None if no worker answers."""
+        known: bool | None = self._ask_one(ENDED, session)
+        return known
+
+    def _ask_one(self, order: str, about: Session | str) -> Any:
         with self._changing:
             for place in self._places:
                 with suppress(OSError):
                     if place.serves:
-                        place.orders.give(END, did)
-                        faults = place.orders.obeyed()
-                        if faults is not None:
-                            return faults
-        return ["no worker answers; try again in a moment"]
+                        place.orders.give(order, about)
+                        answer = place.orders.obeyed()
+                        if answer is not None:
+                            return answer
+        return None
 
     def _order(self, order: str, inputs: Inputs | None = None) -> list[str]:
         """To all that serve, at once. What went wrong; a worker that doesn't obey is killed, and replaced."""

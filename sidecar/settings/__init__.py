@@ -39,7 +39,7 @@ class Server:
     ] = 150.0
     stop_timeout: Annotated[
         float, Setting(values.duration, "how long running requests may take to finish at a stop")
-    ] = 5.0
+    ] = 4.0
     fast_path: Annotated[
         bool, Setting(values.boolean, "answer checks on a shorter way; false: plain ASGI, slower")
     ] = True

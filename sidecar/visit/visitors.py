@@ -19,7 +19,7 @@ from sidecar.settings import Settings
 from sidecar.store import Store
 
 MAX_BODY = 16 * 1024
-BODY_DEADLINE = 4.0  # seconds; less than server.stop_timeout, so that nobody's slow form delays a restart
+BODY_DEADLINE = 3.0  # seconds; less than server.stop_timeout, so that nobody's slow form delays a restart
 _MAX_FIELDS = 16
 
 

@@ -173,7 +173,16 @@ def test_every_module_dot_name_of_a_docstring_is_defined(name: str) -> None:
 @each_page
 def test_every_module_of_ours_that_a_page_names_can_be_imported(page: str) -> None:
     for dotted in re.findall(r"(?<![\w./-])(?:sidecar|tests|bench)(?:\.[a-zA-Z_]+)+\b", joined(page)):
-        if dotted.rpartition(".")[2] in {"toml", "service", "db", "sock", "internal", "test", "net"}:
+        if dotted.rpartition(".")[2] in {
+            "toml",
+            "service",
+            "socket",
+            "db",
+            "sock",
+            "internal",
+            "test",
+            "net",
+        }:
             continue
         module, _, last = dotted.rpartition(".")
         if importlib.util.find_spec(dotted) is None:

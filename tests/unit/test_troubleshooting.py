@@ -64,7 +64,8 @@ def codes_of(node: ast.AST) -> Iterator[ast.AST]:
 
 def said() -> set[str]:
     nodes = (node for tree in TREES for node in ast.walk(tree))
-    return {found for node in nodes for each in codes_of(node) if (found := code(each))}
+    caddys = re.findall(r'"error":"(\w+)"', (ROOT / "Caddyfile.example").read_text("utf-8"))
+    return {found for node in nodes for each in codes_of(node) if (found := code(each))} | {*caddys}
 
 
 def listed() -> set[str]:

@@ -122,6 +122,24 @@ def test_the_unit_makes_the_folders_that_init_names(tmp_path: Path) -> None:
     assert settings.server.socket_owner == f":{value('SupplementaryGroups')[0]}"
 
 
+def test_the_socket_of_systemd_is_where_init_says_and_as_it_would_be_made(
+    tmp_path: Path, analyze: str
+) -> None:
+    text = (ROOT / "config" / "sidecar.socket").read_text("utf-8")
+    settings = init.init(tmp_path, init.Plan("https://auth.sidecar.internal", systemd=True)).server
+    has = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] != "#")
+    assert settings.listen == f"unix:{has['ListenStream']}"
+    assert (int(has["SocketMode"], 8), f":{has['SocketGroup']}") == (
+        settings.socket_mode,
+        settings.socket_owner,
+    )
+    assert value("RuntimeDirectoryPreserve") == ["yes"]  # otherwise a stop of the service deletes the socket
+    both = [str(ROOT / "config" / "sidecar.socket"), str(UNIT)]
+    ran = subprocess.run([analyze, "verify", *both], capture_output=True, text=True, check=False)
+    complaints = [line for line in (ran.stdout + ran.stderr).splitlines() if "sidecar" in line]
+    assert [line for line in complaints if "is not executable" not in line] == []
+
+
 def test_the_group_can_be_set_on_the_socket() -> None:
     assert "PrivateUsers" not in TEXT  # it maps no group but the unit's own
     filters = value("SystemCallFilter")

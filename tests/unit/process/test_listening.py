@@ -4,7 +4,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -134,5 +134,62 @@ def test_it_listens_on_the_address_it_is_given(host: str, monkeypatch: pytest.Mo
 
 
 def test_only_a_unix_socket_has_a_path() -> None:
-    assert listening.socket_path(Server(listen="unix:/run/s")) == Path("/run/s")
-    assert listening.socket_path(Server()) is None
+    assert Server(listen="unix:/run/s").socket_path == Path("/run/s")
+    assert Server().socket_path is None
+
+
+# a socket of systemd
+
+
+@pytest.fixture
+def third(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A listening socket in place of descriptor 3, which pytest may use itself."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+        path.chmod(0o612)
+        made.listen()
+        handed_over = os.dup(made.fileno())
+        monkeypatch.setattr(listening, "_FIRST_HANDED_OVER", handed_over)
+        yield handed_over
+        with suppress(OSError):
+            os.close(handed_over)
+
+
+def environ(**other: str) -> dict[str, str]:
+    return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "s", "HOME": "/", **other}
+
+
+def test_a_socket_of_systemd_is_taken_and_nothing_about_it_changes(path: Path, third: int) -> None:
+    before = path.stat()
+    given = environ()
+    made = listening.Listener(server(path), given)
+    assert made.socket.fileno() == third
+    assert not made.socket.get_inheritable()
+    assert given == {"HOME": "/"}  # a child must not take it for its own
+    made.close()
+    after = path.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_a_socket_that_was_meant_for_another_process_is_none_of_ours(tmp_path: Path, third: int) -> None:
+    own = tmp_path / "own"
+    made = listening.Listener(server(own), environ(LISTEN_PID="1"))
+    assert made.socket.getsockname() == str(own)
+    made.close()
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("count", ["0", "2", "x"])
+def test_another_number_of_sockets_is_a_fault(path: Path, third: int, count: str) -> None:
+    with pytest.raises(ConfigError, match="name one ListenStream="):
+        listening.Listener(server(path), environ(LISTEN_FDS=count))
+
+
+def test_a_socket_at_another_address_is_a_fault_that_names_both(
+    tmp_path: Path, path: Path, third: int
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        listening.Listener(server(tmp_path / "other"), environ())
+    assert f"systemd listens at unix:{path}, and the setting says unix:{tmp_path / 'other'}" in str(
+        raised.value
+    )

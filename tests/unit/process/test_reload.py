@@ -21,7 +21,7 @@ from sidecar.errors import ConfigError
 from sidecar.process import control
 from sidecar.process.reload import Reload
 from sidecar.process.watch import Watch
-from sidecar.sessions.cookie import Sessions
+from sidecar.sessions.cookie import Session, Sessions
 from sidecar.settings import Limits, Server, Settings, StoreSettings
 from tests.fakes.as_user import NOBODY_ELSE, make_reachable, run_as
 from tests.fakes.running import HOST, Run, write_set
@@ -278,6 +278,9 @@ class Fakes:
 
     def end(self, did: str) -> list[str]:
         return [did]
+
+    def ended(self, session: Session) -> bool | None:
+        return session is None
 
 
 def made(**own: Any) -> Inputs:

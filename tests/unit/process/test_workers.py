@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def children(pid: int) -> list[int]:
@@ -38,6 +44,7 @@ async def test_workers_end_with_a_parent_that_was_killed_and_the_address_is_free
     run.process.kill()
     await run.process.wait()
     await until(lambda: not any(alive(worker) for worker in workers))
+    await until(lambda: not listens(run.socket))  # a zombie's last threads may hold it for a moment
     await run.start(workers=2)
     for _ in range(2):
         await run.says(" worker_serves ")
