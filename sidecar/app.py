@@ -21,6 +21,7 @@ from sidecar.config_file.inputs import Contents, Inputs
 from sidecar.entrance.descriptors import Descriptors
 from sidecar.entrance.gate import DOOR
 from sidecar.errors import StoreUnavailable
+from sidecar.figures.counters import Counters, Snapshot
 from sidecar.network.identity import client
 from sidecar.network.network import Network
 from sidecar.sessions.feed import Feed
@@ -76,7 +77,8 @@ class Sidecar:
         self._resolve = resolve
         self.store = store or _store(settings, now)
         self.feed = Feed(self.store, max_stale=settings.session.revocation_max_stale, now=now)
-        self.tally = Tally(log)
+        self.counters = Counters()
+        self.tally = Tally(log, self.counters)
         self.descriptors = Descriptors()
         self.reverifier = Reverifier(
             self.store,
@@ -138,6 +140,25 @@ class Sidecar:
         await receive()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def figures(self) -> Snapshot:
+        """Of this process, now. May be called from another thread."""
+        feed, none = self.feed, ()
+        found = self.counters.snapshot()
+        allowed = {(app, "allowed"): float(count) for app, count in list(self.tally.allowed.items())}
+        found["checks"] = found.get("checks", {}) | allowed
+        gauges = {
+            "cookies_remembered": len(self.bearers),
+            "ended_sessions": len(feed.ended_sessions.keys),
+            "ended_accounts": len(feed.ended_accounts.entries),
+            "feed_age_seconds": feed.age(self.now()),
+            "feed_read_seconds": feed.took,
+            "people_seen": len(self.reverifier.waiting),
+            "people_waiting": len(self.reverifier.pauses),
+            "log_lines_dropped": logs.dropped(),
+            "workers": 1,
+        }
+        return found | {name: {none: float(value)} for name, value in gauges.items()}
 
     def end_account(self, did: str) -> None:
         """End every session of the account that began until now. From another thread. StoreUnavailable."""

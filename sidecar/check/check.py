@@ -88,6 +88,7 @@ class Check:
         self.seen(session.did)
         decision = verdict.decision
         if decision.allowed:
+            self.tally.allowed[decision.app] += 1
             return brought.reply if brought.verdict is verdict else _let_in(brought, verdict)
         self.tally.refused(decision.app, decision.reason, session.did, session.id)
         if self._asks_about_our_pages(target):
@@ -142,9 +143,9 @@ class Check:
         if app is None:
             return self._unknown_host(target)
         if nobody is NONE:
-            self.tally.missing()
+            self.tally.missing(app)
         elif nobody is FORGED:
-            self.tally.forged()
+            self.tally.forged(app)
         elif nobody.session is not None:
             self.tally.refused(app, nobody.why, nobody.session.did, nobody.session.id)
         return self._refusals.sign_in_required(target, now)

@@ -6,18 +6,33 @@ Doesn't belong here: the decision (check.py), the format (logs/).
 
 import asyncio
 import logging
+from collections import defaultdict
 from contextlib import suppress
+
+from sidecar.figures.counters import Counters
 
 _SHOWN = 8  # of a session id's 32 digits: enough to find its sign-in, too few to be mistaken for a key
 
 
 class Tally:
-    """Counts in the event loop's thread, about a microsecond each. `interval`: seconds between lines."""
+    """Counts in the event loop's thread, about a microsecond each. `interval`: seconds between lines.
 
-    def __init__(self, logger: logging.Logger, *, interval: float = 60.0, max_entries: int = 1000) -> None:
+    `counters`: get every check that let nobody in, by app and outcome.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        counters: Counters | None = None,
+        *,
+        interval: float = 60.0,
+        max_entries: int = 1000,
+    ) -> None:
         self._log = logger
         self._interval = interval
         self._max_entries = max_entries
+        self.counters = counters or Counters()
+        self.allowed: defaultdict[str, int] = defaultdict(int)  # by app, since the start
         self._refused: dict[tuple[str, str, str, str], int] = {}
         self._beyond = 0
         self._missing = 0
@@ -26,6 +41,7 @@ class Tally:
 
     def refused(self, app: str, reason: str, did: str, session_id: str) -> None:
         """A request that a rule or its own shape kept out. `app`, `did`, `session_id`: "" if unknown."""
+        self.counters.count("checks", app, reason)
         key = (app, reason, did, session_id)
         count = self._refused.get(key)
         if count is None and len(self._refused) >= self._max_entries:
@@ -33,12 +49,14 @@ class Tally:
         else:
             self._refused[key] = (count or 0) + 1
 
-    def missing(self) -> None:
+    def missing(self, app: str) -> None:
         """A request without a session cookie."""
+        self.counters.count("checks", app, "missing_cookie")
         self._missing += 1
 
-    def forged(self) -> None:
+    def forged(self, app: str) -> None:
         """A request whose session cookie we didn't sign."""
+        self.counters.count("checks", app, "forged_cookie")
         self._forged += 1
 
     def flush(self) -> None:

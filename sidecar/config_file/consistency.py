@@ -156,6 +156,23 @@ def _listen(settings: Settings) -> Iterator[Fault]:
         yield Fault(("server.trusted_peers", "server.listen"), text)
 
 
+def _metrics(settings: Settings) -> Iterator[Fault]:
+    metrics, path = settings.metrics, ("metrics.token_file", "metrics.listen")
+    if not metrics.listen:
+        return
+    host = metrics.listen.rpartition(":")[0].strip("[]")
+    if metrics.token_file is not None:
+        fault = files.private_file_fault(metrics.token_file) or files.token_fault(metrics.token_file)
+        if fault:
+            yield Fault(path, fault)
+    elif not metrics.listen.startswith("unix:") and not ipaddress.ip_address(host).is_loopback:
+        yield Fault(path, "missing, and others can reach metrics.listen; name a file with a token")
+    if metrics.listen == settings.server.listen:
+        yield Fault(
+            ("metrics.listen", "server.listen"), "the same as server.listen; choose another port or path"
+        )
+
+
 def _workers(settings: Settings) -> Iterator[Fault]:
     if settings.store.kind == "memory" and settings.server.workers > 1:
         text = 'a memory store serves one worker only; set it to "sqlite", or server.workers to 1'
@@ -212,6 +229,7 @@ _RULES = (
     _lifetimes,
     _listen,
     _workers,
+    _metrics,
     _files,
     _templates,
     _development,

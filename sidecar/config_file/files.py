@@ -38,6 +38,14 @@ def private_file_fault(path: Path) -> str | None:
     return None
 
 
+def token_fault(path: Path) -> str | None:
+    """What is wrong with a token; None if nothing is."""
+    text = path.read_text("utf-8").strip()
+    if len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text:
+        return f"{path} needs one word of 16 characters or more; `openssl rand -hex 16` prints one"
+    return None
+
+
 def service_group() -> int | None:
     """The number of the group that config/sidecar.service runs as; None if there is none."""
     try:

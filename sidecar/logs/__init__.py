@@ -1,7 +1,7 @@
 """The log: which records are written and at what level, what a line looks like, how it gets out.
 
 Not here: what is worth a record (each caller decides that), summing up (check/tally.py).
-From outside: `configure`, `request_id`.
+From outside: `configure`, `dropped`, `request_id`.
 """
 
 import logging
@@ -33,6 +33,12 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
     for name in ("sidecar", "uvicorn"):
         logging.getLogger(name).setLevel(settings.level.upper())
+
+
+def dropped() -> int:
+    """How many lines found no room, since `configure`."""
+    handlers = logging.getLogger().handlers
+    return sum(each.dropped for each in handlers if isinstance(each, QueueingHandler))
 
 
 def _is_so(record: logging.LogRecord) -> bool:

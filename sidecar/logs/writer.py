@@ -40,6 +40,7 @@ class QueueingHandler(Handler):
         self._waiting: deque[bytes] = deque()
         self._size = 0  # of what waits and what is being written, in bytes
         self._dropped = 0
+        self.dropped = 0  # in all
         self._closed = False
         self._changed = threading.Condition()
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
@@ -54,6 +55,7 @@ class QueueingHandler(Handler):
         with self._changed:
             if self._size + len(line) > _MOST_WAITING:
                 self._dropped += 1
+                self.dropped += 1
             else:
                 self._add(line)
 

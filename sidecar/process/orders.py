@@ -18,11 +18,13 @@ from starlette.types import ASGIApp
 from sidecar import logs
 from sidecar.config_file.inputs import Inputs
 from sidecar.errors import ConfigError, SidecarError
+from sidecar.figures.counters import Snapshot
 from sidecar.sessions.cookie import Session
 
 log = logging.getLogger("sidecar")
 
 PREPARE, SWITCH, DROP, END, ENDED = "prepare", "switch", "drop", "end", "ended"
+FIGURES = "figures"
 _PATIENCE = 30.0  # seconds for a worker to obey
 
 MakeApp = Callable[[Inputs], ASGIApp]
@@ -79,6 +81,11 @@ class Serving:
         known: bool = self._app.feed.ended(session.id, session.did, session.signed_in_at)
         return known
 
+    def figures(self) -> Snapshot:
+        """Those of this process."""
+        found: Snapshot = self._app.figures()
+        return found
+
 
 class Orders:
     """The pipe to one worker, made before its process is."""
@@ -110,13 +117,15 @@ def _obey(connection: Connection, serving: Serving) -> None:
     while True:
         try:
             order, about = connection.recv()
-            answer: list[str] | bool = []
+            answer: list[str] | bool | Snapshot = []
             if order == PREPARE:
                 answer = serving.prepare(about)
             elif order == END:
                 answer = serving.end(about)
             elif order == ENDED:
                 answer = serving.ended(about)
+            elif order == FIGURES:
+                answer = serving.figures()
             elif order == SWITCH:
                 serving.switch()
                 logs.configure(serving.inputs.settings.log)

@@ -17,13 +17,14 @@ from sidecar import logs
 from sidecar.config_file import advice
 from sidecar.config_file.inputs import Inputs
 from sidecar.errors import ConfigError
+from sidecar.figures.counters import Snapshot
 from sidecar.sessions.cookie import Session
 from sidecar.settings import Settings
 
 log = logging.getLogger("sidecar")
 
 # What the process or the store is built on.
-_FIXED = ("prefix", "server", "store")
+_FIXED = ("prefix", "server", "store", "metrics")
 _FIXED_LIMIT = "limits.pending_sign_ins"
 
 Reread = Callable[[tuple[str, ...]], Inputs]
@@ -50,6 +51,10 @@ class Workers(Protocol):
 
     def ended(self, session: Session) -> bool | None:
         """Whether it was ended early; None if nobody can say."""
+        ...
+
+    def figures(self) -> Snapshot:
+        """What they have counted."""
         ...
 
 

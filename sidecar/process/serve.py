@@ -16,8 +16,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -33,7 +34,10 @@ from sidecar.process.reload import Reload, Reread, Workers
 from sidecar.process.watch import Watch
 from sidecar.process.workers import Supervisor
 from sidecar.sessions.cookie import Session
-from sidecar.settings import Server
+from sidecar.settings import Server, Settings
+
+if TYPE_CHECKING:
+    from sidecar.process.metrics import Exposition
 
 log = logging.getLogger("sidecar")
 
@@ -94,13 +98,21 @@ def _controlled(workers: Workers, serving: Serving, reread: Reread) -> Iterator[
     commands = {"reload": by_command, "end": end, "ended": ended}
     control = Control(path_of(serving.inputs.settings), commands)
     watch = Watch(lambda: reload.inputs.settings.list_files, lambda: reload.reload("a list changed"))
-    control.start()
-    watch.start()
-    try:
+    with ExitStack() as running:
+        if serving.inputs.settings.metrics.listen:
+            running.callback(_exposed(serving.inputs.settings, workers).stop)
+        for each in (control, watch):
+            each.start()
+            running.callback(each.stop)
         yield reload
-    finally:
-        watch.stop()
-        control.stop()
+
+
+def _exposed(settings: Settings, workers: Workers) -> "Exposition":
+    from sidecar.process.metrics import Exposition  # noqa: PLC0415 - only for those who want it
+
+    made = Exposition(settings.metrics, workers.figures)
+    made.start()
+    return made
 
 
 def _signals_of_worker() -> None:

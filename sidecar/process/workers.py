@@ -25,8 +25,10 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from sidecar import logs
 from sidecar.config_file.inputs import Inputs
-from sidecar.process.orders import DROP, END, ENDED, PREPARE, SWITCH, Orders, Serving
+from sidecar.figures.counters import Snapshot, counted, together
+from sidecar.process.orders import DROP, END, ENDED, FIGURES, PREPARE, SWITCH, Orders, Serving
 from sidecar.sessions.cookie import Session
 
 log = logging.getLogger("sidecar")
@@ -60,6 +62,7 @@ class Supervisor(Multiprocess):
         self._any_served = False
         self._changing = threading.RLock()  # nobody is started or replaced between `prepare` and `switch`
         self._next: Inputs | None = None
+        self._past: Snapshot = {}
 
     def init_processes(self) -> None:
         for _ in range(self.processes_num):
@@ -86,6 +89,8 @@ class Supervisor(Multiprocess):
             worker.kill()  # it may hang
             worker.join()
             place.orders.close()
+            self._past = together([self._past, counted(place.figures)])
+            place.figures = {}
             self._replace(number, place)
 
     def _goes_on(self, worker: Process) -> bool:
@@ -170,6 +175,17 @@ class Supervisor(Multiprocess):
         known: bool | None = self._ask_one(ENDED, session)
         return known
 
+    def figures(self) -> Snapshot:
+        """Of all workers that serve, and what the ended ones had counted. A counter must not fall."""
+        own: Snapshot = {"log_lines_dropped": {(): float(logs.dropped())}}
+        with self._changing:
+            for place in self._places:
+                with suppress(OSError):
+                    if place.serves:
+                        place.orders.give(FIGURES)
+                        place.figures = place.orders.obeyed() or place.figures
+            return together([own, self._past, *(place.figures for place in self._places)])
+
     def _ask_one(self, order: str, about: Session | str) -> Any:
         with self._changing:
             for place in self._places:
@@ -217,6 +233,7 @@ class _Place:
     orders: Orders
     serves: bool = False
     started_at: float = field(default_factory=time.monotonic)
+    figures: Snapshot = field(default_factory=dict)  # as they were asked for last
     tries: int = 0  # in vain, since the last one that served
     again_at: float | None = None  # on the monotonic clock
 

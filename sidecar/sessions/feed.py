@@ -46,6 +46,7 @@ class Feed:
         self._store_id: str | None = None
         self._seq = 0
         self._heard_at: float | None = None
+        self.took = 0.0  # seconds of the last reading
         self._tidied_at = 0.0
         self._latest = 0.0
         self.ended_sessions = EndedSessions()
@@ -69,6 +70,10 @@ class Feed:
         answers again.
         """
         return self._heard_at is not None and -_BACK < now - self._heard_at < self.max_stale
+
+    def age(self, now: float) -> float:
+        """Seconds since the store last answered; -1 if it never has."""
+        return -1.0 if self._heard_at is None else max(0.0, now - self._heard_at)
 
     def ended(self, session_id: str, did: str, signed_in_at: float) -> bool:
         """Whether the session ended early, alone or with all of its account. `session_id`: 32 hex digits."""
@@ -122,7 +127,7 @@ class Feed:
     async def catch_up(self) -> None:
         """Learn what is new, now. Raises StoreUnavailable."""
         async with self._catching_up:
-            now = self._now()
+            now, began = self._now(), time.perf_counter()
             if now < max(self._latest, self._tidied_at) - _BACK:
                 self._latest = self._tidied_at = now
                 self.ended_accounts.clock_went_back(now)
@@ -133,6 +138,7 @@ class Feed:
                 await self._write_back(self._reread, now)
                 await self._read()
             self._heard_at = self._latest = now
+            self.took = time.perf_counter() - began
             await self._tidy(now)
 
     def apply(self, entry: FeedEntry) -> None:

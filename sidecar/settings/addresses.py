@@ -115,6 +115,11 @@ def _handle_domain(value: str) -> str:
     return domain
 
 
+def optional_listen(value: Any) -> str:
+    """As server.listen has it, or nothing."""
+    return "" if value == "" else listen(value)
+
+
 def listen(value: Any) -> str:
     """An address to listen on, as "127.0.0.1:9180", "[::1]:9180" or "unix:/run/sidecar/sidecar.sock"."""
     found = text(value)

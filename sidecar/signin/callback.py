@@ -16,6 +16,7 @@ from sidecar.atproto.errors import AtprotoError, AuthorizationRefused, InvalidCa
 from sidecar.atproto.oauth.models import Grant, SignedIn, SignInFailed
 from sidecar.atproto.syntax import ServerUrl
 from sidecar.errors import OtherBrowser, SidecarError, SignInExpired
+from sidecar.figures.counters import Counters
 from sidecar.logs import request_id
 from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
@@ -48,6 +49,7 @@ class Callback:
         network: Network,
         pending: PendingSignIns,
         slots: Slots,
+        counters: Counters,
         sessions: Sessions,
         store: Store,
         feed: Feed,
@@ -62,6 +64,7 @@ class Callback:
         self._network = network
         self._pending = pending
         self._slots = slots
+        self._counters = counters
         self._sessions = sessions
         self._store = store
         self._feed = feed
@@ -75,6 +78,10 @@ class Callback:
 
         Raises DuplicateCookies and StoreUnavailable before anything is used up: the same address still works.
         """
+        with self._counters.timed("sign_in_seconds", "finish"):
+            return await self._try_to_finish(request)
+
+    async def _try_to_finish(self, request: Request) -> Response:
         former = await self._visitors.session(request)
         attempt: Attempt | None = None
         try:
@@ -136,6 +143,7 @@ class Callback:
         except BaseException:  # nobody is left to do it later
             await self._network.revoke(signed_in.grant)
             raise
+        self._counters.count("sign_ins", "finish", "ok")
         log.info(
             "signed in",
             extra={"event": "signed_in", "did": session.did, "handle": session.handle, "host": host},
@@ -181,6 +189,7 @@ class Callback:
             "host": self._destinations.host(return_to),
         }
         log.info("sign-in failed", extra=details)
+        self._counters.count("sign_ins", "finish", error.code)
         identifier = request_id.get()
         headers = [(b"x-request-id", identifier.encode()), *retry_after(error)]
         return response(

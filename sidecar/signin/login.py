@@ -16,6 +16,7 @@ from sidecar.atproto.errors import AtprotoError, FetchError, HandleNotFound, Inv
 from sidecar.atproto.oauth.models import PendingSignIn
 from sidecar.atproto.syntax import Did, Handle, ServerUrl, handle_of_site, parse_identifier
 from sidecar.errors import CookiesOff, LoopDetected, SidecarError, TooManyRequests
+from sidecar.figures.counters import Counters
 from sidecar.network.network import Network
 from sidecar.replies.pages import Pages
 from sidecar.replies.responses import response, retry_after, see_other, set_cookies
@@ -47,6 +48,7 @@ class Login:
         network: Network,
         pending: PendingSignIns,
         slots: Slots,
+        counters: Counters,
         visitors: Visitors,
         destinations: Destinations,
         pages: Pages,
@@ -66,6 +68,7 @@ class Login:
         self._per_address = Attempts(settings.limits.attempts_per_address, WINDOW)
         self._per_identifier = Attempts(settings.limits.attempts_per_identifier, WINDOW)
         self._slots = slots
+        self._counters = counters
         self._probe = cookie_name("sidecar_probe", secure=self._secure)
         self._returns = cookie_name("sidecar_returns", secure=self._secure)
         self.signed_out = cookie_name("sidecar_signed_out", secure=self._secure)
@@ -108,6 +111,10 @@ class Login:
 
     async def start(self, request: Request) -> Response:
         """`POST /login`: to the authorization server, or the form again with what went wrong."""
+        with self._counters.timed("sign_in_seconds", "start"):
+            return await self._try_to_start(request)
+
+    async def _try_to_start(self, request: Request) -> Response:
         refuse_cross_site(request.scope["headers"], self._public_url)
         fields = await form(request)
         return_to = self._destinations.accept(fields.get("return_to"))
@@ -127,6 +134,7 @@ class Login:
             # Only identifiers go to the log: people type passwords into the wrong field.
             told = {"identifier": str(wanted)[:256], "reason": str(error)[:500]} if wanted else {}
             log.info("sign-in not started", extra={"event": error.code, **told})
+            self._counters.count("sign_ins", "start", error.code)
             return self._form(return_to=return_to, switch=switch, identifier=identifier, error=error)
 
     async def _depart(
@@ -134,6 +142,7 @@ class Login:
     ) -> Response:
         sign_in, authorization_url = await self._start(wanted, prompt)
         binding = await self._pending.keep(Attempt(sign_in, return_to))
+        self._counters.count("sign_ins", "start", "ok")
         surplus = [self._pending.deletion(name) for name in self._pending.surplus(request.cookies)]
         return see_other(authorization_url, cookies=[self._pending.cookie(sign_in.state, binding), *surplus])
 

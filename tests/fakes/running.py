@@ -5,12 +5,16 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from sidecar.commands import client_keys
+from sidecar.config_file import reader
+from sidecar.sessions.cookie import Sessions
 
 ROOT = Path(__file__).parents[2]
 HOST = "wiki.net"
+ALICE, BOB = "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
 SECRET = "s" * 40
 _CONFIG = """
 public_url = "https://auth.wiki.net"
@@ -92,3 +96,45 @@ class Run:
         if self.process.stderr is not None:
             await self.process.stderr.read()
         return await self.process.wait()
+
+
+def children(pid: int) -> list[int]:
+    """Workers: multiprocessing's own helper is no worker."""
+    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [each for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+class Connection:
+    """One that stays open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def __aenter__(self) -> "Connection":
+        self._reader, self._writer = await asyncio.open_unix_connection(self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+    async def check(self, cookie: str) -> int:
+        lines = [
+            "GET /auth/check HTTP/1.1",
+            f"Host: {HOST}",
+            f"Cookie: {cookie}",
+            f"X-Forwarded-Host: {HOST}",
+            "X-Forwarded-Method: GET",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Uri: /",
+        ]
+        self._writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        await self._reader.readexactly(length)
+        return int(head.split()[1])
+
+
+def cookie(config: Path, did: str) -> str:
+    sessions = Sessions(reader.load(config, {}))
+    now = time.time()
+    return sessions.cookie(sessions.start(did, None, now), now).partition(";")[0]

@@ -51,8 +51,8 @@ def test_the_line_shows_too_little_of_a_session_id_to_use_it(caplog: pytest.LogC
 def test_missing_and_forged_cookies_are_one_total_each(caplog: pytest.LogCaptureFixture) -> None:
     tally = Tally(log)
     for _ in range(5):
-        tally.missing()
-    tally.forged()
+        tally.missing("wiki")
+    tally.forged("wiki")
     tally.flush()
     assert lines(caplog) == [
         {"reason": "missing_cookie", "count": 5},
@@ -82,7 +82,7 @@ def test_past_the_bound_the_new_are_one_total_and_the_known_go_on(caplog: pytest
 
 def test_a_minute_without_refusals_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     tally = Tally(log)
-    tally.missing()
+    tally.missing("wiki")
     tally.flush()
     lines(caplog)
     tally.flush()
@@ -105,7 +105,7 @@ async def test_it_writes_by_itself_once_every_interval() -> None:
     log.addHandler(seen)
     try:
         await tally.start()
-        tally.missing()
+        tally.missing("wiki")
         await seen.event.wait()
     finally:
         log.removeHandler(seen)
@@ -115,7 +115,7 @@ async def test_it_writes_by_itself_once_every_interval() -> None:
 async def test_stopping_writes_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     tally = Tally(log, interval=3600)
     await tally.start()
-    tally.forged()
+    tally.forged("wiki")
     await tally.stop()
     assert lines(caplog) == [{"reason": "forged_cookie", "count": 1}]
     await tally.stop()

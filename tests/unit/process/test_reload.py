@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -18,52 +17,16 @@ from sidecar.commands import cli
 from sidecar.config_file import inputs, reader
 from sidecar.config_file.inputs import Contents, Inputs
 from sidecar.errors import ConfigError
+from sidecar.figures.counters import Snapshot
 from sidecar.process import control
 from sidecar.process.reload import Reload
 from sidecar.process.watch import Watch
-from sidecar.sessions.cookie import Session, Sessions
+from sidecar.sessions.cookie import Session
 from sidecar.settings import Limits, Server, Settings, StoreSettings
 from tests.fakes.as_user import NOBODY_ELSE, make_reachable, run_as
-from tests.fakes.running import HOST, Run, write_set
+from tests.fakes.running import ALICE, BOB, Connection, Run, children, cookie, write_set
 
-ALICE, BOB = "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
 OTHER_SECRET = "t" * 40
-
-
-class Connection:
-    """One that stays open."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def __aenter__(self) -> "Connection":
-        self._reader, self._writer = await asyncio.open_unix_connection(self._path)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._writer.close()
-
-    async def check(self, cookie: str) -> int:
-        lines = [
-            "GET /auth/check HTTP/1.1",
-            f"Host: {HOST}",
-            f"Cookie: {cookie}",
-            f"X-Forwarded-Host: {HOST}",
-            "X-Forwarded-Method: GET",
-            "X-Forwarded-Proto: https",
-            "X-Forwarded-Uri: /",
-        ]
-        self._writer.write("\r\n".join([*lines, "", ""]).encode())
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
-        await self._reader.readexactly(length)
-        return int(head.split()[1])
-
-
-def cookie(config: Path, did: str) -> str:
-    sessions = Sessions(reader.load(config, {}))
-    now = time.time()
-    return sessions.cookie(sessions.start(did, None, now), now).partition(";")[0]
 
 
 async def started(run: Run, folder: Path, workers: int, allow: Sequence[str] = (ALICE,)) -> Path:
@@ -183,7 +146,7 @@ async def test_sighup_reloads_and_ends_nobody(run: Run, tmp_path: Path, workers:
     run.process.send_signal(signal.SIGHUP)
     assert "why=SIGHUP" in await run.says(" reloaded ")
     assert await everywhere(run, bob) == {200}
-    for child in _workers(run.process.pid):
+    for child in children(run.process.pid):
         os.kill(child, signal.SIGHUP)  # as a terminal does, which signals every process
     assert await everywhere(run, bob) == {200}
     assert await run.stop() == 0
@@ -195,7 +158,7 @@ async def test_a_worker_that_starts_later_follows_the_last_reload(run: Run, tmp_
     write_set(tmp_path, workers=2, allow=(BOB,))
     assert await reload(config) == cli.OK
     write_set(tmp_path, workers=2)  # a later edit that nobody has reloaded
-    for child in _workers(run.process.pid):
+    for child in children(run.process.pid):
         os.kill(child, signal.SIGKILL)
         await run.says(" worker_serves ")
     assert await everywhere(run, bob) == {200}
@@ -282,6 +245,9 @@ class Fakes:
     def ended(self, session: Session) -> bool | None:
         return session is None
 
+    def figures(self) -> Snapshot:
+        return {}
+
 
 def made(**own: Any) -> Inputs:
     return Inputs(Settings(public_url="https://auth.wiki.net", **own), Contents("", {}))
@@ -338,11 +304,6 @@ def test_keys_that_went_away_between_two_looks_are_a_fault(tmp_path: Path) -> No
     (tmp_path / "keys.json").unlink()
     with pytest.raises(ConfigError):
         inputs.contents(settings)
-
-
-def _workers(pid: int) -> list[int]:
-    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [each for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 def test_a_file_that_changes_is_noticed_and_one_that_stays_is_not(tmp_path: Path) -> None:

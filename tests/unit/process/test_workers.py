@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.running import Run, write_set
+from tests.fakes.running import Run, children, write_set
 
 
 def alive(pid: int) -> bool:
@@ -22,12 +22,6 @@ def alive(pid: int) -> bool:
 def listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-def children(pid: int) -> list[int]:
-    """Workers: multiprocessing's own helper is no worker."""
-    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [each for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 async def until(condition: object) -> None:
