@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE  # otherwise every process compiles every modul
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup fmt lint types test test-fast bench bench-end-to-end bench-quick interop demo run clean
+.PHONY: help setup fmt lint types test test-fast bench bench-end-to-end bench-quick interop demo run dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ demo: setup ## a whole network on this machine, with two accounts: open http://1
 
 run: $(READY) ## the same sidecar, Caddy and app, for real accounts (needs the internet)
 	$(BIN)/python -m tests.lab.demo --public
+
+dist: $(READY) ## wheel and sdist into dist/, the same bytes each time
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build
 
 clean: ## remove what was built and installed
 	rm -rf $(VENV) .lab artifacts .coverage .coverage.* htmlcov dist

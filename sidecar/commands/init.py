@@ -4,13 +4,16 @@ Owns: what is in the three files, that they are all written or none, and the lin
 Doesn't belong here: the settings themselves (settings/), the snippets (Caddyfile.example).
 """
 
+import argparse
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -28,13 +31,90 @@ _FOR_SYSTEMD = (
 )
 
 
+# The program of the unit in config/, and what is written beside the configuration.
+_PROGRAM = "/usr/local/bin/sidecar"
+UNITS = ("sidecar.service", "sidecar.socket", "sidecar.sysusers")
+_HIDDEN = ("/home/", "/root/")  # ProtectHome= of the unit
+
+_REPLACE = "the app's own address"
+_DEFAULT_UPSTREAM = "127.0.0.1:3000"
+_UPSTREAM = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}|unix/{1,2}[^\s{}]+")
+
+
 class Plan(NamedTuple):
-    """What `init` was asked for. No `app_hosts`: the app is on the public host. `systemd`: for our unit."""
+    """What `init` was asked for. No `app_hosts`: the app is on the public host. `systemd`: for our unit.
+
+    `upstreams`: where Caddy finds an app, by its host. `program`: what the unit starts. `dids`: of handles in
+    `allow`; the rule then names the DID.
+    """
 
     public_url: str
     app_hosts: Sequence[str] = ()
     allow: Sequence[str] = ()
     systemd: bool = False
+    upstreams: Mapping[str, str] = MappingProxyType({})
+    program: str = _PROGRAM
+    dids: Mapping[str, str] = MappingProxyType({})
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """From the command line. Raises ConfigError."""
+    hosts, upstreams = list(arguments.app_host), {}
+    for each in arguments.app:
+        host, _, address = each.partition("=")
+        try:
+            upstreams[host] = upstream(address)
+        except ValueError as error:
+            raise ConfigError([f"--app: {each}: {error}"]) from error
+        hosts.append(host)
+    own = Path(sys.argv[0])
+    program = str(own.absolute()) if own.name == "sidecar" else _PROGRAM
+    return Plan(arguments.public_url, hosts, arguments.allow, arguments.systemd, upstreams, program)
+
+
+def upstream(text: str) -> str:
+    """Where Caddy finds an app. Raises ValueError."""
+    found = text or _DEFAULT_UPSTREAM
+    if not _UPSTREAM.fullmatch(found):
+        raise ValueError(f"{found!r} isn't an address; write it as 127.0.0.1:3000 or unix//run/app.sock")
+    return found
+
+
+def files_of(plan: Plan) -> list[str]:
+    """The names of what is written."""
+    return [KEYS, SECRETS, CONFIG, *(UNITS if plan.systemd else ())]
+
+
+def warnings(plan: Plan) -> Iterator[str]:
+    """What will go wrong with this plan on this machine."""
+    if plan.systemd and plan.program.startswith(_HIDDEN):
+        yield f"warning: the unit can't see {plan.program}; install the program elsewhere, as in /opt"
+
+
+def found(plan: Plan) -> Iterator[str]:
+    """Which handles now stand as a DID."""
+    for handle, did in plan.dids.items():
+        yield f"{handle} is {did}; the rule names the DID, which stays if the handle changes"
+
+
+def hints(plan: Plan) -> Iterator[str]:
+    """What the lines for Caddy still need."""
+    hosts = plan.app_hosts or [""]
+    if any(host not in plan.upstreams for host in hosts):
+        yield f"Replace {_DEFAULT_UPSTREAM} by your app's address first."
+    if plan.systemd:
+        yield "The unit needs the group caddy: docs/deployment.md"
+
+
+def next_commands(plan: Plan, folder: Path) -> list[str]:
+    """What to run, in this order."""
+    if not plan.systemd:
+        return [f"sidecar serve --config {folder / CONFIG}"]
+    where = folder.absolute()
+    user = f"systemd-sysusers {where}/sidecar.sysusers && chgrp -R sidecar {where} && chmod -R g+rX {where}"
+    shared = (folder / CONFIG).stat().st_mode & 0o040
+    start = f"systemctl enable --now {where}/sidecar.socket {where}/sidecar.service"
+    return [start] if shared else [user, start]
 
 
 def init(folder: Path, plan: Plan) -> Settings:
@@ -45,8 +125,10 @@ def init(folder: Path, plan: Plan) -> Settings:
     contents = {
         KEYS: client_keys.key_set([client_keys.new_key()]),
         SECRETS: secrets.token_urlsafe(32) + "\n",
-        CONFIG: _toml(_spelled(plan)),
+        CONFIG: _toml(spelled(plan)),
     }
+    if plan.systemd:
+        contents |= {name: _unit(name, plan.program, folder) for name in UNITS}
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     written: list[Path] = []
     try:
@@ -75,12 +157,14 @@ def _hand_over(folder: Path, written: Sequence[Path]) -> None:
         path.chmod(mode)
 
 
-def caddyfile(settings: Settings) -> str:
+def caddyfile(settings: Settings, upstreams: Mapping[str, str] = MappingProxyType({})) -> str:
     """The lines for Caddy: the snippets, and a site for the public host and every app's."""
     sites = {settings.public_host: ["import atproto-pages"]}
     for app in settings.apps.values():
         for host in app.hosts:
-            sites.setdefault(host, []).append("import atproto 127.0.0.1:3000 # the app's own address")
+            known = upstreams.get(host)
+            line = f"import atproto {known}" if known else f"import atproto {_DEFAULT_UPSTREAM} # {_REPLACE}"
+            sites.setdefault(host, []).append(line)
     if len(sites[settings.public_host]) == 1:  # no app has its front page
         sites[settings.public_host].insert(0, f"redir / {settings.prefix}/")
     for lines in sites.values():
@@ -97,7 +181,7 @@ def _write_new(path: Path, text: str, written: list[Path]) -> None:
         stream.write(text)
 
 
-def _spelled(plan: Plan) -> Plan:
+def spelled(plan: Plan) -> Plan:
     """The plan in canonical spelling. Raises ConfigError for options that can't be read."""
     faults = []
     read: dict[str, Any] = {}
@@ -113,6 +197,8 @@ def _spelled(plan: Plan) -> Plan:
             faults.append(f"{option}: {error}")
     if faults:
         raise ConfigError(faults)
+    if plan.upstreams:
+        read["upstreams"] = {addresses.hosts([host])[0]: where for host, where in plan.upstreams.items()}
     return plan._replace(**read)
 
 
@@ -132,9 +218,20 @@ def _toml(plan: Plan) -> str:
             "",
             f"[apps.{name}]",
             f"hosts = {_text([host])}",
-            f"allow = {_text(plan.allow)}",
+            *_allow(plan),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _allow(plan: Plan) -> list[str]:
+    """With the handle as a comment behind each DID: a handle may go to somebody else."""
+    if not any(each in plan.dids for each in plan.allow):
+        return [f"allow = {_text(plan.allow)}"]
+    lines = [
+        f"  {json.dumps(plan.dids[each])},  # {each}" if each in plan.dids else f"  {_text([each])[1:-1]},"
+        for each in plan.allow
+    ]
+    return ["allow = [", *lines, "]"]
 
 
 def _text(values: Sequence[str]) -> str:
@@ -177,7 +274,7 @@ def _site(address: str, lines: Sequence[str]) -> str:
 
 def _snippets(settings: Settings) -> str:
     """The snippets of Caddyfile.example, with our own addresses as their defaults."""
-    text = _caddyfile_example().read_text("utf-8")
+    text = _packaged("Caddyfile.example").read_text("utf-8")
     found = re.findall(r"(?:^#[^\n]*\n)*^\([a-z-]+\) \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL)
     listen = settings.server.listen
     upstream = f"unix/{listen.removeprefix('unix:')}" if listen.startswith("unix:") else listen
@@ -185,7 +282,13 @@ def _snippets(settings: Settings) -> str:
     return lines.replace("{$SIDECAR_CLIENT_ID_PATH:/auth/client-metadata.json}", settings.client_id_path)
 
 
-def _caddyfile_example() -> Path:
-    """In a wheel beside this file, in a checkout at its root."""
-    packaged = Path(__file__).with_name("Caddyfile.example")
-    return packaged if packaged.exists() else Path(__file__).parents[2] / "Caddyfile.example"
+def _unit(name: str, program: str, folder: Path) -> str:
+    """A file of config/ for this machine."""
+    text = _packaged(f"config/{name}").read_text("utf-8")
+    return text.replace(_PROGRAM, program).replace("/etc/sidecar/", f"{folder.absolute()}/")
+
+
+def _packaged(path: str) -> Path:
+    """A file of the repository: in a wheel beside this file, in a checkout at its root."""
+    packaged = Path(__file__).with_name("files") / Path(path).name
+    return packaged if packaged.exists() else Path(__file__).parents[2] / path

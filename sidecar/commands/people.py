@@ -8,7 +8,8 @@ the reload and the end of the person's sessions, in this order: a new sign-in th
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +17,12 @@ from sidecar.access.policy import Policy, Principal
 from sidecar.atproto.errors import AtprotoError
 from sidecar.atproto.syntax import Did, Handle
 from sidecar.config_file import lists
+from sidecar.config_file.consistency import RESERVED_TLDS
 from sidecar.errors import ConfigError
 from sidecar.network import parts
 from sidecar.settings import Settings, addresses
 
-Say = Callable[[str], None]
+_PATIENCE = 8.0  # seconds for all that `init` looks up
 
 
 class Person(NamedTuple):
@@ -53,6 +55,26 @@ def find(settings: Settings, who: str) -> Person:
         return asyncio.run(_find(settings, Did(named) if named.startswith("did:") else Handle(named)))
     except AtprotoError as error:
         raise ValueError(f"{named} can't be found ({error}), so nothing was written; name the DID") from error
+
+
+def look_up(handles: Sequence[str], public_url: str) -> dict[str, str]:
+    """The DIDs of those that can be found within some seconds. Reserved names can't be, and aren't asked."""
+    asked = [each for each in handles if "." in each and each.rpartition(".")[2] not in RESERVED_TLDS]
+    asked = [each for each in asked if not each.startswith(("*", "@", "did:"))]
+    if not asked:
+        return {}
+    settings = Settings(public_url=public_url)
+
+    async def all_of_them() -> dict[str, str]:
+        found = {}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                for handle in asked:
+                    with suppress(AtprotoError):
+                        found[handle] = (await _find(settings, Handle(handle))).did
+        return found
+
+    return asyncio.run(all_of_them())
 
 
 def find_in(settings: Settings, who: str, group: str) -> Person:

@@ -42,7 +42,10 @@ def path_of(settings: Settings) -> Path:
 
 
 class Control:
-    """Answers commands, one after the other, in a thread. `commands`: by name, from message to answer."""
+    """Answers commands, one after the other, in a thread.
+
+    `commands`: by name, from message to answer. The message has the `uid` of the sender, too.
+    """
 
     def __init__(self, path: Path, commands: Mapping[str, Callable[[Message], Message]]) -> None:
         self._path = path
@@ -84,14 +87,15 @@ class Control:
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(_PATIENCE)
         message = _receive(connection)
-        if _uid(connection) not in (0, os.geteuid()):
+        uid = _uid(connection)
+        if uid not in (0, os.geteuid()):
             _send(connection, {"refused": "only root and the user of the service may give commands"})
             return
         command = self._commands.get(str(message.get("command")))
         if command is None:
             _send(connection, {"refused": "this service doesn't know the command; is it of another version?"})
         else:
-            _send(connection, command(message))
+            _send(connection, command({**message, "uid": uid}))
 
 
 def ask(path: Path, command: str, **values: Any) -> Message:

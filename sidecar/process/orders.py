@@ -93,6 +93,10 @@ class Orders:
     def __init__(self) -> None:
         self._ours, self._theirs = Pipe()
 
+    def begun(self) -> None:
+        """The worker's process has its own end now. Without ours, its death ends every wait."""
+        self._theirs.close()
+
     def give(self, order: str, about: Inputs | Session | str | None = None) -> None:
         """Send an order. Raises OSError if the worker is gone."""
         self._ours.send((order, about))

@@ -81,15 +81,18 @@ def _controlled(workers: Workers, serving: Serving, reread: Reread) -> Iterator[
     """While the block runs, commands are answered."""
     reload = Reload(serving.inputs, reread, workers)
 
-    def by_command(_: Message) -> Message:
-        outcome = reload.reload("command")
+    def by_command(message: Message) -> Message:
+        outcome = reload.reload(f"command by uid {message['uid']}")
         return {"faults": outcome.faults, "waiting": outcome.waiting, "advice": outcome.advice}
 
     def end(message: Message) -> Message:
         did = str(message.get("did"))
         faults = workers.end(did)
         if not faults:
-            log.info("sessions ended", extra={"event": "sessions_ended", "did": did, "why": "command"})
+            log.info(
+                "sessions ended",
+                extra={"event": "sessions_ended", "did": did, "why": f"command by uid {message['uid']}"},
+            )
         return {"faults": faults}
 
     def ended(message: Message) -> Message:

@@ -67,7 +67,7 @@ class Supervisor(Multiprocess):
     def init_processes(self) -> None:
         for _ in range(self.processes_num):
             worker = self._started()
-            self._places.append(_Place(worker.orders))
+            self._places.append(_Place(worker.orders, self._serving.inputs))
             self.processes.append(worker)
 
     def keep_subprocess_alive(self) -> None:
@@ -101,10 +101,22 @@ class Supervisor(Multiprocess):
         if not worker.process.is_alive():
             return False
         if worker.is_ready(timeout=_GLANCE):
+            if place.inputs is not self._serving.inputs and not self._catches_up(place):
+                return False
             place.serves = self._any_served = True
             place.tries = 0
             log.info("a worker serves", extra={"event": "worker_serves", "worker": worker.pid})
         return place.serves or time.monotonic() - place.started_at < _LONGEST_START
+
+    def _catches_up(self, place: "_Place") -> bool:
+        """Have a worker that was starting during a reload follow it. Whether it does."""
+        for order, inputs in ((PREPARE, self._serving.inputs), (SWITCH, None)):
+            with suppress(OSError):
+                place.orders.give(order, inputs)
+            if place.orders.obeyed() != []:
+                return False
+        place.inputs = self._serving.inputs
+        return True
 
     def _replace(self, number: int, place: "_Place") -> None:
         worker = self.processes[number]
@@ -125,12 +137,13 @@ class Supervisor(Multiprocess):
     def _start(self, number: int, place: "_Place") -> None:
         place.serves, place.again_at, place.started_at = False, None, time.monotonic()
         worker = self._started()
-        place.orders = worker.orders
+        place.orders, place.inputs = worker.orders, self._serving.inputs
         self.processes[number] = worker
 
     def _started(self) -> "_Worker":
         worker = _Worker(self.config, self.sockets, self._serving, self._on_worker)
         worker.start()
+        worker.orders.begun()
         return worker
 
     # a new configuration
@@ -146,16 +159,14 @@ class Supervisor(Multiprocess):
             raise
 
     def switch(self) -> None:
-        """In every worker. One that doesn't obey, or is still starting, begins anew with the new inputs."""
+        """In every worker. One that is still starting follows as soon as it serves."""
         try:
+            self._order(SWITCH)
             if self._next is not None:
                 self._serving.inputs = self._next
-            self._order(SWITCH)
-            for number, place in enumerate(self._places):
-                if not place.serves:
-                    self.processes[number].kill()
-                    self.processes[number].join()
-                    self._start(number, place)
+            for place in self._places:
+                if place.serves:
+                    place.inputs = self._serving.inputs
         finally:
             self._changing.release()
 
@@ -231,6 +242,7 @@ class _Place:
     """Of one worker and those that replace it."""
 
     orders: Orders
+    inputs: Inputs  # that it follows
     serves: bool = False
     started_at: float = field(default_factory=time.monotonic)
     figures: Snapshot = field(default_factory=dict)  # as they were asked for last

@@ -1,9 +1,12 @@
 """The tables of the SQLite store, and how a file of an older version becomes one of the newest.
 
-Owns: one list of statements per version; `PRAGMA user_version` says how many of them a file has had.
+Owns: one list of statements per version; `PRAGMA user_version` says how many of them a file has had. The copy
+that is kept of an older file.
 """
 
+import os
 import sqlite3
+from pathlib import Path
 
 from sidecar.errors import StoreUnavailable
 
@@ -69,6 +72,7 @@ def migrate(db: sqlite3.Connection) -> None:
     refuse_newer(db)
     if _version(db) == len(VERSIONS):
         return
+    _keep_a_copy(db)
     db.execute("BEGIN IMMEDIATE")
     try:
         refuse_newer(db)
@@ -80,6 +84,24 @@ def migrate(db: sqlite3.Connection) -> None:
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
+        raise
+
+
+def _keep_a_copy(db: sqlite3.Connection) -> None:
+    """Of an older file, beside it, as FILE.schema-1 for example: the way back to an older sidecar."""
+    version = _version(db)
+    file = db.execute("PRAGMA database_list").fetchone()[2]
+    if not version or not file:
+        return
+    copy = Path(f"{file}.schema-{version}")
+    try:
+        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:  # by another worker, or by an earlier try
+        return
+    try:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    except BaseException:
+        copy.unlink(missing_ok=True)
         raise
 
 

@@ -35,6 +35,7 @@ class World(Outside):
         self.base = BASE
         self.records = ["v=spf1 -all", "did=did:plc:z72i7hdynmk6r22z27h6tvur"]
         self.caddy: tuple[int, ...] | None = (2, 11, 7)
+        self.caddy_json: dict[str, Any] | None = None
         self.trusted = "/etc/ssl/certs"
         self.found = ["93.184.216.34"]
 
@@ -83,3 +84,6 @@ class World(Outside):
 
     def caddy_version(self) -> tuple[int, ...] | None:
         return self.caddy
+
+    def caddy_config(self) -> dict[str, Any] | None:
+        return self.caddy_json

@@ -316,13 +316,7 @@ def options_of(*command: str) -> frozenset[str]:
 
 @cache
 def subcommands() -> frozenset[str]:
-    tree = ast.parse((SIDECAR / "commands" / "cli.py").read_text("utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return frozenset(
-        str(ast.literal_eval(call.args[0]))
-        for call in calls
-        if isinstance(call.func, ast.Attribute) and call.func.attr == "add_parser"
-    )
+    return frozenset(cli.COMMANDS)
 
 
 def commands(line: str) -> Iterator[tuple[str, list[str]]]:
@@ -400,11 +394,11 @@ def every_route() -> list[Any]:
     return list(routes.router(SETTINGS, *[Mock() for _ in range(5)]).routes)
 
 
-def test_the_table_of_addresses_is_the_routers() -> None:
-    table = text_of("docs/deployment.md").partition("## Addresses of the sidecar\n")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE)
-    ours = [route.path for route in every_route() if route.path not in {"/", SETTINGS.prefix}]
-    assert listed == [*ours, f"{SETTINGS.prefix}/check"]
+def test_the_page_of_addresses_has_the_routers_and_no_other() -> None:
+    page = text_of("docs/endpoints.md")
+    listed = set(re.findall(r"^\| `(/.*?)`", page, re.MULTILINE)) - {"/metrics"}
+    assert listed == {route.path for route in every_route()} - {SETTINGS.prefix}
+    assert f"`GET {SETTINGS.prefix}/check`" in page
 
 
 @pytest.mark.parametrize("name", [*PAGES, *CONFIGS])

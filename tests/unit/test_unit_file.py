@@ -107,9 +107,23 @@ def test_the_documentation_and_the_unit_itself_say_how_to_start_it_as_init_does(
 ) -> None:
     argv = ["init", "--public-url", "https://auth.sidecar.internal", "--systemd", "--dir", str(tmp_path)]
     assert cli.main(argv) == cli.OK
-    (line,) = [line.strip() for line in capsys.readouterr().err.splitlines() if "systemctl" in line]
-    assert line in (ROOT / "docs" / "deployment.md").read_text("utf-8")
-    assert line in TEXT
+    said = capsys.readouterr().err.replace(str(tmp_path), "/etc/sidecar").splitlines()
+    lines = [line.strip() for line in said if line.startswith("      ")]
+    assert [line.split()[0] for line in lines] == ["systemd-sysusers", "systemctl"]
+    for line in lines:
+        assert line in (ROOT / "docs" / "deployment.md").read_text("utf-8")
+        assert line in TEXT
+
+
+def test_init_writes_the_units_with_the_program_and_the_folder_of_this_machine(tmp_path: Path) -> None:
+    init.init(tmp_path, init.Plan("https://auth.sidecar.internal", systemd=True, program="/opt/x/sidecar"))
+    unit = (tmp_path / "sidecar.service").read_text("utf-8")
+    assert f"ExecStart=/opt/x/sidecar serve --config {tmp_path}/sidecar.toml" in unit
+    assert f"ExecReload=/opt/x/sidecar reload --config {tmp_path}/sidecar.toml" in unit
+    for name in ("sidecar.socket", "sidecar.sysusers"):
+        assert (tmp_path / name).read_text("utf-8") == (ROOT / "config" / name).read_text("utf-8")
+    assert [*init.warnings(init.Plan("https://a.net", systemd=True, program="/home/a/bin/sidecar"))]
+    assert not [*init.warnings(init.Plan("https://a.net", systemd=True))]
 
 
 def test_the_unit_makes_the_folders_that_init_names(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ _EXPOSED = Remedy(
 # Refusals of ours that keep everybody out: the door is closed, but nobody gets in by it.
 _OURS = {
     "unknown_host": Remedy(
-        "the running sidecar doesn't know this host: the configuration has changed since its start",
-        "restart the sidecar",
+        "the running sidecar doesn't know this host: the configuration has changed since it was read",
+        "run sidecar reload",
     ),
     "untrusted_peer": Remedy(
         "Caddy connects from an address that isn't in server.trusted_peers",

@@ -5,11 +5,11 @@ Doesn't belong here: the checks (machine.py, public_host.py, apps.py, services.p
 (probes.py).
 """
 
-from collections import Counter
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sidecar.commands.doctor import apps, machine, public_host, services
+from sidecar.commands.doctor import apps, caddy_sites, machine, public_host, services
 from sidecar.commands.doctor.findings import Finding, Findings, Remedy, Trouble
 from sidecar.commands.doctor.no_answer import NoAnswer
 from sidecar.commands.doctor.probes import Outside
@@ -47,6 +47,11 @@ CHECKS = (
         ),
     ),
     Check("Caddy", machine.caddy_version, Remedy("the command hangs or is broken", "run: caddy version")),
+    Check(
+        "Caddy's sites",
+        caddy_sites.sites,
+        Remedy("what answers at Caddy's admin address isn't Caddy", "see what listens on port 2019"),
+    ),
     Check("trust store", machine.trust_store, _RUN_AS),
     Check("public address", public_host.address, _NOT_OURS),
     Check("client metadata", public_host.client_metadata, _NOT_OURS),
@@ -74,22 +79,38 @@ CHECKS = (
 )
 
 
-def examine(settings: Settings, say: Callable[[str], object], outside: Outside | None = None) -> bool:
-    """Run every check, report line by line, and return whether nothing failed."""
+def examine(
+    settings: Settings,
+    say: Callable[[str], object],
+    outside: Outside | None = None,
+    *,
+    as_json: bool = False,
+) -> bool:
+    """Run every check, report line by line or as one JSON document, and return whether nothing failed."""
     world = outside or Outside()
-    found: Counter[str] = Counter()
+    found: list[Finding] = []
     for check in CHECKS:
         for finding in _findings(check, settings, world):
-            found[finding.verdict] += 1
-            for line in finding.lines():
+            found.append(finding)
+            for line in () if as_json else finding.lines():
                 say(line)
-    if found["FAIL"]:
-        say(f"Next: fix {found['FAIL']} failure(s) and run sidecar doctor again")
-    elif found["warn"]:
-        say(f"Next: look at {found['warn']} warning(s); nothing has failed")
+    if as_json:
+        say(json.dumps({"findings": [each.document() for each in found], "next": _first(found)}, indent=2))
     else:
-        say("Next: nothing, it works")
-    return not found["FAIL"]
+        say(f"Next: {_first(found)}")
+    return not any(each.verdict == "FAIL" for each in found)
+
+
+def _first(found: Sequence[Finding]) -> str:
+    """What to do first: about a failure before a warning, and in the order of the checks."""
+    for verdict, rest in (
+        ("FAIL", "failure(s); then run sidecar doctor again"),
+        ("warn", "warning(s); nothing has failed"),
+    ):
+        wrong = [each for each in found if each.verdict == verdict]
+        if wrong and wrong[0].remedy is not None:
+            return f"{wrong[0].remedy.fix}. In all {len(wrong)} {rest}"
+    return "nothing, it works"
 
 
 def _findings(check: Check, settings: Settings, world: Outside) -> Findings:

@@ -38,6 +38,11 @@ class Finding(NamedTuple):
             f"{_INDENT}what to do: {self.remedy.fix}",
         ]
 
+    def document(self) -> dict[str, str | None]:
+        """As JSON has it."""
+        cause, fix = self.remedy or (None, None)
+        return {"verdict": self.verdict, "tried": self.tried, "seen": self.seen, "cause": cause, "fix": fix}
+
 
 Findings = Iterator[Finding]
 

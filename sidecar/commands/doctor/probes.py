@@ -29,6 +29,7 @@ from sidecar.commands.caddy import Version
 from sidecar.commands.doctor.no_answer import of_lookup, of_request
 
 TIMEOUT = 10.0  # seconds, for the whole answer: what authorization servers wait for client metadata
+CADDY_ADMIN = "http://127.0.0.1:2019"  # Caddy's own default
 LIMIT = 512 * 1024  # bytes, likewise
 
 
@@ -148,6 +149,16 @@ class Outside:
             raise OSError(f"{command} doesn't answer") from error
         found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", ran.stdout)
         return tuple(int(number) for number in found.groups()) if found else None
+
+    def caddy_config(self) -> dict[str, Any] | None:
+        """What the Caddy on this machine runs with, from its admin address; None if that doesn't answer."""
+        try:
+            with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+                answer = client.get(f"{CADDY_ADMIN}/config/")
+                found = answer.json() if answer.status_code == 200 else None
+        except (httpx.HTTPError, OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:

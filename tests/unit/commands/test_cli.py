@@ -54,7 +54,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"atproto-sidecar {__version__}\n"
 
 
-@pytest.mark.parametrize("argv", [[], ["nonsense"], ["init"], ["keygen", "--add", "--use", "x"]])
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["allow"], ["keygen", "--add", "--use", "x"]])
 def test_a_wrong_command_line_is_exit_code_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
@@ -168,8 +168,8 @@ def test_init_for_systemd_says_how_to_start_it_there(capsys: pytest.CaptureFixtu
     assert cli.main(["init", "--public-url", "https://auth.sidecar.internal", "--systemd"]) == cli.OK
     shown = capsys.readouterr()
     for words in (
-        "cp config/sidecar.service /etc/systemd/system/ && systemctl enable --now sidecar\n",
-        "/usr/local/bin/sidecar",
+        "systemd-sysusers ",
+        "systemctl enable --now ",
         "the group caddy",
     ):
         assert words in shown.err
@@ -273,12 +273,12 @@ def test_an_address_in_use_is_one_line_and_exit_code_1(
 def test_the_doctors_verdict_is_the_exit_code(
     file: Path, monkeypatch: pytest.MonkeyPatch, healthy: bool, code: int
 ) -> None:
-    monkeypatch.setattr(examine, "examine", lambda settings, say: healthy)
+    monkeypatch.setattr(examine, "examine", lambda settings, say, as_json: healthy)
     assert cli.main(["doctor"]) == code
 
 
 def test_an_interrupt_is_no_traceback(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(settings: Settings, say: object) -> bool:
+    def interrupted(settings: Settings, say: object, *, as_json: bool) -> bool:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(examine, "examine", interrupted)

@@ -8,6 +8,7 @@ import pytest
 from sidecar.atproto.fetch import Fetcher
 from sidecar.atproto.identity import Directory
 from sidecar.commands import cli
+from sidecar.config_file import reader
 from sidecar.network import parts
 from sidecar.settings import Settings
 from tests.fakes.network import FakeNetwork
@@ -152,3 +153,19 @@ def test_no_command_makes_a_database(world: FakeNetwork, config: Path) -> None:
     for words in (("allow", BOB, "@family"), ("deny", BOB, "@family"), ("groups",), ("reload",)):
         assert run(config, *words) in (cli.OK, cli.FAILED)
     assert sorted(config.parent.iterdir()) == before
+
+
+def test_init_writes_the_did_of_a_handle_that_it_finds_and_the_handle_behind_it(
+    world: FakeNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice = world.add_account("alice.pds.net").did
+    words = ["--yes", "--public-url", "https://wiki.sidecar.internal", "--dir", str(tmp_path / "new")]
+    people = ["alice.pds.net", "nobody.pds.net", "*.club.net", "bob.test", BOB]
+    assert cli.main(["init", *words, "--allow", *people]) == cli.OK
+    written = (tmp_path / "new/sidecar.toml").read_text()
+    assert f'  "{alice}",  # alice.pds.net\n  "nobody.pds.net",\n' in written
+    settings = reader.load(tmp_path / "new/sidecar.toml", {})
+    assert settings.apps["wiki"].allow == (alice, "nobody.pds.net", "*.club.net", "bob.test", BOB)
+    assert f"alice.pds.net is {alice}" in capsys.readouterr().err
+    asked = {request.url.host for request in world.requests}
+    assert not asked & {"bob.test", "club.net"}

@@ -165,6 +165,23 @@ async def test_a_worker_that_starts_later_follows_the_last_reload(run: Run, tmp_
     assert await run.stop() == 0
 
 
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_worker_that_was_starting_during_a_reload_follows_it_too(
+    run: Run, tmp_path: Path, times: int
+) -> None:
+    config = await started(run, tmp_path, 2)
+    alice, bob = cookie(config, ALICE), cookie(config, BOB)
+    os.kill(children(run.process.pid)[0], signal.SIGKILL)
+    await run.says(" worker_ended ")  # another one is starting now
+    for number in range(times):
+        write_set(tmp_path, workers=2, allow=(BOB,) if number % 2 == 0 else (ALICE,))
+        assert await reload(config) == cli.OK
+    await run.says(" worker_serves ")
+    assert await everywhere(run, bob) == {200}
+    assert await everywhere(run, alice) == {403}
+    assert await run.stop() == 0
+
+
 async def test_what_needs_a_restart_is_named_and_the_rest_applies(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

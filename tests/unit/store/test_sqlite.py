@@ -248,6 +248,28 @@ async def test_a_database_of_an_older_sidecar_is_brought_forward_with_all_that_i
     await store.close()
 
 
+async def test_a_copy_of_an_older_database_stays_beside_it(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in schema.VERSIONS[0]:
+            db.execute(statement)
+        db.execute("INSERT INTO records VALUES ('k', x'31', x'01', ?)", (LATER,))
+        db.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        store = SqliteStore(path)
+        await store.open()
+        await store.close()
+    copy = path.with_name(f"{path.name}.schema-1")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(copy)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT key FROM records").fetchall() == [(b"1",)]
+    assert not [each for each in path.parent.iterdir() if "schema-3" in each.name]
+
+
+async def test_a_new_database_has_no_copy(store: SqliteStore, path: Path) -> None:
+    assert not [each for each in path.parent.iterdir() if "schema" in each.name]
+
+
 async def test_a_folder_that_is_missing_is_unavailable_until_it_is_there(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "missing" / "store.db")
     with pytest.raises(StoreUnavailable):

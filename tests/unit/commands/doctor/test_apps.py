@@ -140,7 +140,7 @@ def test_the_check_itself_must_not_answer_on_an_apps_host(
 
 
 @pytest.mark.parametrize(
-    ("code", "says"), [("unknown_host", "restart the sidecar"), ("untrusted_peer", "Caddy's address")]
+    ("code", "says"), [("unknown_host", "run sidecar reload"), ("untrusted_peer", "Caddy's address")]
 )
 def test_a_refusal_of_ours_that_keeps_everybody_out_is_a_warning(
     settings: Settings, world: Doors, code: str, says: str

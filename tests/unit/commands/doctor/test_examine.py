@@ -39,7 +39,11 @@ def failure(settings: Settings, world: Outside) -> str:
     """The one finding that is a FAIL, in one line."""
     healthy, text = report(settings, world)
     assert not healthy
-    assert text.endswith("Next: fix 1 failure(s) and run sidecar doctor again")
+    last = text.splitlines()[-1]
+    assert last.startswith("Next: ")
+    assert last.endswith(". In all 1 failure(s); then run sidecar doctor again")
+    fixes = [line.partition("what to do: ")[2] for line in text.splitlines() if "what to do: " in line]
+    assert any(fix in last for fix in fixes)
     (found,) = re.findall(r"^FAIL  .*\n      likely cause: .+\n      what to do: .+$", text, re.MULTILINE)
     assert text.count("FAIL") == 1
     return str(found).replace("\n     ", "")
@@ -55,7 +59,7 @@ def test_a_good_deployment_is_all_ok(settings: Settings, world: World) -> None:
         "      likely cause: the sidecar hasn't run yet",
         "      what to do: start the sidecar; its first start makes the file",
     ]
-    assert following == "Next: look at 1 warning(s); nothing has failed"
+    assert following.endswith("In all 1 warning(s); nothing has failed")
 
 
 def test_a_report_without_warnings_ends_with_nothing_to_do(settings: Settings, world: World) -> None:
@@ -247,7 +251,7 @@ def test_a_clock_that_makes_sign_ins_fail_is_a_failure(
     world.ahead = ahead
     healthy, text = report(settings, world)
     assert not healthy
-    assert text.count("start a time service (NTP)") == 2
+    assert text.count("what to do: start a time service (NTP)") == 2
     assert text.count("s ahead of that of" if ahead > 0 else "s behind that of") == 2
 
 
@@ -309,7 +313,7 @@ def test_a_caddy_with_holes_fails_and_each_hole_is_named(
     assert not healthy
     assert text.count("FAIL  Caddy: ") == len(holes)
     assert [hole for hole in holes if hole not in text] == []
-    assert text.count(f"update Caddy to {caddy.shown(caddy.NEEDED)} or newer") == len(holes)
+    assert text.count(f"what to do: update Caddy to {caddy.shown(caddy.NEEDED)} or newer") == len(holes)
 
 
 def test_a_system_without_a_trust_store_fails(settings: Settings, world: World) -> None:
