@@ -205,13 +205,17 @@ def _keys_fault(path: Path) -> str | None:
     fault = files.private_file_fault(path)
     if fault:
         return fault
-    from sidecar.atproto.oauth import load_keys  # noqa: PLC0415 - cryptography is needed only for keys
 
-    try:
-        load_keys(path)
-    except ValueError as error:
-        return f"{error}; `sidecar keygen` prints a whole set"
-    return None
+    def check() -> str | None:
+        from sidecar.atproto.oauth import load_keys  # noqa: PLC0415 - only the child loads cryptography
+
+        try:
+            load_keys(path)
+        except ValueError as error:
+            return f"{error}; `sidecar keygen` prints a whole set"
+        return None
+
+    return files.in_a_child(check)
 
 
 def _development(settings: Settings) -> Iterator[Fault]:

@@ -4,13 +4,15 @@ Owns: the JSON routes. They answer under any Host: authorization servers and mon
 Doesn't belong here: what client metadata must say (atproto.oauth).
 """
 
+import asyncio
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sidecar.atproto.oauth.client_metadata import client_metadata
+from sidecar.atproto.oauth.client_metadata import check_client, client_metadata
 from sidecar.atproto.oauth.models import Client
 from sidecar.errors import StoreUnavailable
 from sidecar.sessions.feed import Feed
@@ -21,9 +23,9 @@ class Machines:
     """The JSON routes of one configuration."""
 
     def __init__(self, client: Client, *, store: Store, feed: Feed, now: Callable[[], float]) -> None:
-        keys = client.keys.public_jwks() if client.keys is not None else {"keys": []}
-        self._metadata = json.dumps(client_metadata(client)).encode()
-        self._jwks = json.dumps(keys).encode()
+        check_client(client)
+        self._client = client
+        self._documents: _Documents | None = None
         self._store = store
         self._feed = feed
         self._now = now
@@ -32,11 +34,17 @@ class Machines:
         """`GET` of the client_id: exactly 200, `application/json`, no redirect (OAuth profile, "Client ID
         metadata").
         """
-        return _public(self._metadata)
+        return _public((await self._made()).metadata)
 
     async def jwks(self, _: Request) -> Response:
         """`GET /jwks.json`: the public keys, the active one first."""
-        return _public(self._jwks)
+        return _public((await self._made()).jwks)
+
+    async def _made(self) -> "_Documents":
+        """In a thread, since cryptography may have to be loaded."""
+        if self._documents is None:
+            self._documents = await asyncio.to_thread(_documents, self._client)
+        return self._documents
 
     async def healthz(self, _: Request) -> Response:
         """`GET /healthz`: the process is alive."""
@@ -51,6 +59,16 @@ class Machines:
         if not self._feed.usable(self._now()):
             return _status(503, "revocations not loaded")
         return _status(200, "ready")
+
+
+class _Documents(NamedTuple):
+    metadata: bytes
+    jwks: bytes
+
+
+def _documents(client: Client) -> _Documents:
+    keys = client.keys.public_jwks() if client.keys is not None else {"keys": []}
+    return _Documents(json.dumps(client_metadata(client)).encode(), json.dumps(keys).encode())
 
 
 def _public(body: bytes) -> Response:

@@ -61,6 +61,7 @@ class PendingSignIns:
             "binding": _digest(binding),
         }
         key = _key(attempt.sign_in.state)
+        await self._sealer.ready()
         sealed = self._sealer.seal(json.dumps(record).encode(), key)
         await self._store.put(_KIND, key, sealed, expires=now + LIFETIME)
         return binding
@@ -71,6 +72,7 @@ class PendingSignIns:
         """
         key = _key(state)
         sealed = await self._store.take(_KIND, key)
+        await self._sealer.ready()
         plain = self._sealer.open(sealed, key) if sealed is not None else None
         if plain is None:
             return None

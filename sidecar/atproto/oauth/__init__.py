@@ -21,19 +21,23 @@ responses.py         its answers
 refusals.py          its refusals, and the errors they become
 clock.py             our clock and the server's
 client_metadata.py   how servers know us
+key_file.py          the file of our keys
 pkce.py              verifier and challenge
 
-`OAuthClient` is imported when it is first used: the records and the client metadata need no HTTP.
+`OAuthClient` and the keys are imported when they are first used: the records and the client metadata need
+neither HTTP nor cryptography.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .client_metadata import client_metadata, loopback_client
-from .keys import KeySet, generate_key, load_keys, parse_keys, read_keys
 from .models import Client, Grant, PendingSignIn, Prompt, SignedIn, SignInFailed
 
 if TYPE_CHECKING:
     from .client import OAuthClient
+    from .key_file import read_keys
+    from .keys import KeySet, generate_key, load_keys, parse_keys
 
 __all__ = [
     "Client",
@@ -53,10 +57,11 @@ __all__ = [
 ]
 
 
+_HOMES = {"OAuthClient": "client", "read_keys": "key_file"}
+
+
 def __getattr__(name: str) -> object:
     """PEP 562."""
-    if name != "OAuthClient":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .client import OAuthClient  # noqa: PLC0415 - see above
-
-    return OAuthClient
+    return getattr(import_module(f".{_HOMES.get(name, 'keys')}", __name__), name)

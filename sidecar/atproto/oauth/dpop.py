@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey
 
 from ..transport import origin_of
 from .clock import BACKDATED
-from .keys import Jwk
+from .models import Jwk
 from .pkce import challenge
 from .refusals import reason_of
 

@@ -11,7 +11,6 @@ again within minutes; metadata with keys inside it some keep for an hour, and on
 
 import json
 import secrets
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, thumbprint
 
 from .clock import BACKDATED
-
-Jwk = dict[str, Any]
+from .key_file import read_keys
+from .models import Jwk
 
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -38,20 +37,6 @@ def generate_key() -> Jwk:
 def load_keys(path: Path) -> "KeySet":
     """The keys in a file: a JWK set, or a single JWK. Raises ValueError, which says how to fix it."""
     return parse_keys(read_keys(path), path)
-
-
-def read_keys(path: Path) -> str:
-    """The text of a file of keys. Raises ValueError if it can't be read, or if others can read it."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
-    except OSError as exc:
-        raise ValueError(f"{path} can't be read: {exc.strerror}; put a JWK set there, mode 0600") from exc
-    except UnicodeDecodeError as exc:
-        raise ValueError(f"{path} isn't a text file; put a JWK set there") from exc
-    if mode & 0o037:  # group may read: that is how systemd hands over credentials
-        raise ValueError(f"{path} has mode {mode:04o}, so others can read the keys; run: chmod 600 {path}")
-    return text
 
 
 def parse_keys(text: str, path: Path) -> "KeySet":

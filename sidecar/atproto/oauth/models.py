@@ -7,18 +7,32 @@ Doesn't belong here: how they are made (client.py), where they are kept (the cal
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..errors import AtprotoError, OAuthError
 from ..syntax import Did
-from .keys import Jwk, KeySet
 
-if TYPE_CHECKING:  # the record alone shouldn't load what looks identities up
+if TYPE_CHECKING:  # the record alone shouldn't load what looks identities up, nor cryptography
+    from joserfc.jwk import ECKey
+
     from ..identity import Identity
+
+Jwk = dict[str, Any]
 
 Prompt = Literal["select_account", "login", "create"]
 
 SCOPE = "atproto"  # identity only: no permission to read or write anything
+
+
+class Keys(Protocol):
+    """The client's own keys, as `KeySet` has them (keys.py)."""
+
+    @property
+    def active_kid(self) -> str: ...
+
+    def get(self, kid: str) -> "ECKey | None": ...
+
+    def public_jwks(self) -> dict[str, list[Jwk]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,7 @@ class Client:
     logo_uri: str = ""
     tos_uri: str = ""
     policy_uri: str = ""
-    keys: KeySet | None = None
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)

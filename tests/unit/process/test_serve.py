@@ -15,7 +15,7 @@ from sidecar import app
 from sidecar.config_file.inputs import Contents, Inputs
 from sidecar.process import serve
 from sidecar.process.orders import Serving
-from sidecar.settings import Client, Server, Session, Settings, StoreSettings
+from sidecar.settings import App, Server, Session, Settings, StoreSettings
 from tests.fakes.running import Run
 
 
@@ -112,12 +112,12 @@ def test_a_worker_looks_for_garbage_rarely() -> None:
 
 
 def test_a_worker_that_cannot_be_made_tells_uvicorn_not_to_try_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    broken = Client(keys_file=tmp_path / "client-keys.json")
     session = Session(cookie_secrets=("s" * 40,))
-    settings = Settings(public_url="https://auth.wiki.net", client=broken, session=session)
+    broken = {"wiki": App(hosts=("wiki.net",), allow=("@nobody-knows",))}
+    settings = Settings(public_url="https://auth.wiki.net", session=session, apps=broken)
     with pytest.raises(SystemExit) as end:
-        app.create(Inputs(settings, Contents("nonsense", {})))
+        app.create(Inputs(settings, Contents("", {})))
     assert end.value.code == STARTUP_FAILURE
-    assert "client-keys.json" in vars(caplog.records[-1])["reason"]
+    assert "nobody-knows" in vars(caplog.records[-1])["reason"]

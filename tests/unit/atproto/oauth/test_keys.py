@@ -8,7 +8,8 @@ from joserfc import jwk, jwt
 from joserfc.jwk import ECKey
 
 from sidecar.atproto.oauth import KeySet, generate_key, load_keys
-from sidecar.atproto.oauth.keys import Jwk, client_assertion
+from sidecar.atproto.oauth.keys import client_assertion
+from sidecar.atproto.oauth.models import Jwk
 from tests.fakes.sign_in import KEY, NEXT_KEY
 
 NOW = 1_800_000_000.9
